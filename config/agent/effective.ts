@@ -6,6 +6,7 @@ import { hostname } from 'node:os'
 import { OtelEnvironment } from './exporters/otel.ts'
 import { kafkaRecords } from './exporters/kafka.ts'
 import { lokiLimits } from './exporters/otlp.ts'
+import type { keysBySink } from './exporters/otlp-records.ts'
 import type { Environment } from './loading/substitute.ts'
 import type { OtlpExporterConfig } from './exporters/otlp.ts'
 import type { Config, ExporterConfig, QueueConfig, RateLimitConfig } from './schema.ts'
@@ -34,7 +35,7 @@ type Whole<E> = Omit<E, keyof Chain> & Chain
 /** `endpoint` or `logs_endpoint` is present: see `logsAddress`. */
 type WholeOtlp = With<
   Omit<Whole<OtlpExporterConfig>, 'concurrency'>,
-  'protocol' | 'compression' | 'request_timeout' | 'body'
+  'protocol' | 'compression' | 'request_timeout' | keyof typeof keysBySink
 > & {
   readonly concurrency: With<OtlpExporterConfig['concurrency'], 'max'>
 }
@@ -87,9 +88,10 @@ function filledIn(exporter: ExporterConfig, environment: OtelEnvironment): Effec
     return { ...exporter, ...chain, otlp: records && environment.resource(records, 'otlp') }
   }
   if (exporter.type !== 'otlp') return { ...exporter, ...chain }
-  const max = exporter.concurrency.max ?? (exporter.loki === false ? REQUESTS : LOKI_REQUESTS)
-  const body = exporter.body ?? (exporter.loki === false ? 'json' : 'text')
-  return { ...environment.otlp(exporter), ...chain, body, concurrency: { max } }
+  const isLoki = exporter.loki !== false
+  const max = exporter.concurrency.max ?? (isLoki ? LOKI_REQUESTS : REQUESTS)
+  const { body = isLoki ? 'text' : 'json', command_line = isLoki, event_name_attribute = isLoki } = exporter
+  return { ...environment.otlp(exporter), ...chain, body, command_line, event_name_attribute, concurrency: { max } }
 }
 
 function chainOf({ queue, spool, rate_limit: limit }: ExporterConfig): Chain {

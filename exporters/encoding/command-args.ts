@@ -5,8 +5,8 @@
 
 /** Bound of the list as JSON. Arguments of 16 KiB that need few escapes have room. */
 const LIST_BYTES = 24 << 10
-/** Bound of the command line as one text, which is not escaped: a path of full length and 16 KiB of arguments. */
-const TEXT_BYTES = 20 << 10
+/** Bound of the command line as one text. Five paths of 4 KiB, such as binary and file, have room beside both. */
+const TEXT_BYTES = 16 << 10
 /** Mark of omitted text. */
 const MARK = '…'
 const MARK_BYTES = 3

@@ -3,6 +3,7 @@
  * test/support/otlp/loki.ts has the same limits and needs no image.
  */
 import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
 import { after, test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { Audit } from '../../exporters/audit/audit.ts'
@@ -11,6 +12,7 @@ import { findEngine } from '../support/containers/engine.ts'
 import { countOf, linesOf, lokiImage, startLoki } from '../support/containers/loki.ts'
 import { Pipeline } from '../support/containers/pipeline.ts'
 import { eventAt, numbersIn } from '../support/delivery/events.ts'
+import { ANSWER_FILE, realAnswer, recordedAnswer } from '../support/otlp/loki-answer.ts'
 import { openOf, refusedQueries } from '../support/otlp/refused.ts'
 
 const EVENTS = 200
@@ -55,6 +57,19 @@ test(`loki container: ${EVENTS} events are visible by LogQL, each once`, async (
   // The answer has a stream for each set of attributes: only entries of one stream are ordered.
   const seen = numbersIn(lines.map((line) => `${line}\n`).join('')).toSorted((a, b) => a - b)
   assert.deepEqual(seen, [...Array(EVENTS).keys()])
+})
+
+test('loki container: it keeps of the golden events what its recorded answer has (else: UPDATE_GOLDEN=1)', async (t) => {
+  if ('missing' in found) return t.skip(found.missing)
+  const { engine } = found
+  const chosen = await lokiImage(engine)
+  if ('missing' in chosen) return t.skip(chosen.missing)
+  await using loki = await startLoki(engine, chosen.image)
+  const answer = await realAnswer(loki.address)
+  if (process.env['UPDATE_GOLDEN'] === '1') {
+    writeFileSync(ANSWER_FILE, answer.map((entry) => `${JSON.stringify(entry)}\n`).join(''))
+  }
+  assert.deepEqual(answer, recordedAnswer())
 })
 
 test('loki container: the panel and the query for refused accesses count an open that was refused, by its path', async (t) => {

@@ -9,6 +9,8 @@ import { test } from 'node:test'
 import { inspect, promisify } from 'node:util'
 import { pino } from 'pino'
 import { parse } from 'yaml'
+import { z } from 'zod'
+import { batchOf } from '../../exporters/contract/encoded.ts'
 import { createFanOut } from '../../exporters/start.ts'
 import { loadConfig } from '../../config/agent/load.ts'
 import { createJsonEncoder } from '../../exporters/encoding/json-line.ts'
@@ -21,6 +23,7 @@ import { Sender } from '../../exporters/sending/sender.ts'
 import type { Event } from '../../exporters/contract/event.ts'
 import { Collector, collectorProgram } from '../support/otlp/collector.ts'
 import { seqOf } from '../support/otlp/decode.ts'
+import { FakeLoki } from '../support/otlp/loki.ts'
 import { FakeSink, OK, rpcStatus } from '../support/otlp/server.ts'
 import type { Answer, Received, Script } from '../support/otlp/server.ts'
 import { goldenEvents } from '../unit/exporters/support/golden-events.ts'
@@ -51,6 +54,10 @@ interface CollectorConfig {
     }
   }
 }
+
+const EXPORTERS = z.object({
+  exporters: z.object({ collector: z.looseObject({ endpoint: z.string(), spool: z.unknown() }) }),
+})
 
 /** With KTRAIL_LONG=1 five times as many in batches that are five times as large: the same number of requests, refusals and kills. */
 const SCALE = LONG ? 5 : 1
@@ -226,6 +233,28 @@ test(
     await assert.rejects(validated({ receivers: { otlp: { protocol: {} } }, exporters: { debug: {} } }), /protocol/)
   },
 )
+
+test('collector: with the keys of the page, a Loki behind it has the names of events', { skip }, async () => {
+  const page = blocks(read('docs/how-to/send-to-loki.md'), 'yaml').find((text) => text.includes('http://collector:'))
+  const { endpoint, spool, ...keys } = EXPORTERS.parse(parse(page ?? '')).exporters.collector
+  assert.ok(endpoint !== '' && spool !== undefined)
+  const loki = new FakeLoki()
+  await using sink = await FakeSink.start(loki.script)
+  await using collector = await Collector.start(program, sink.url)
+  const config = exporterConfig('otlp', { ...keys, logs_endpoint: collector.url })
+  await using exporter = new OtlpExporter(config, { ...CONTEXT, nodeName: 'node-1' }, { compressors: { gzip, zstd } })
+  await exporter.start()
+  const time = { sec: Math.floor(Date.now() / 1000), nsec: 0 }
+  const encoder = createOtlpEncoder({ ...config, epoch: 'e', json })
+  const outcome = await exporter.send(batchOf([encoder.encode([makeKprobe({ time })])]), new AbortController().signal)
+  assert.deepEqual(outcome, { status: 'delivered' })
+  const [{ line, metadata } = assert.fail()] = loki.entries
+  const named = new Map(JSON.parse(metadata))
+  assert.deepEqual(
+    [line, named.get('event_name'), named.get('process_command_line')],
+    ['write /bin/vi /etc/passwd', 'ktrail.process_kprobe', '/bin/vi /etc/passwd'],
+  )
+})
 
 test('collector: killed four times under load, all events arrive', { skip }, async (t) => {
   const ledger = new Ledger()

@@ -46,10 +46,19 @@ export const resourceKeys = {
 const body = z.enum(['json', 'text', 'none'])
 const BODIES = "Body of a record. json: Tetragon's JSON. text: one line for people. none: attributes only."
 
-/** Defaults that depend on the sink: effective.ts. */
-export const bodyBySink = body
-  .optional()
-  .describe(`${BODIES} Default: json; text for Loki, which limits query answers to a few megabytes.`)
+const COMMAND_LINE =
+  'Also sets process.command_line, the binary and arguments as one text. The single words are in process.command_args.'
+const EVENT_NAME =
+  'Also sets the attribute event_name, because released versions of Loki drop the event name of a record.'
+
+/** Keys whose default depends on the sink: effective.ts. */
+export const keysBySink = {
+  body: body
+    .optional()
+    .describe(`${BODIES} Default: json; text for Loki, which limits query answers to a few megabytes.`),
+  command_line: z.boolean().optional().describe(`${COMMAND_LINE} Default: true for Loki, else false.`),
+  event_name_attribute: z.boolean().optional().describe(`${EVENT_NAME} Default: true for Loki, else false.`),
+}
 
 export const recordKeys = {
   body: body.default('json').describe(BODIES),
@@ -60,15 +69,11 @@ export const recordKeys = {
     .max(32)
     .default([])
     .describe('Labels of pods that become attributes k8s.pod.label.<label>, such as app.kubernetes.io/part-of.'),
-  command_line: flag(
-    'Also sets process.command_line, the binary and arguments as one text. The single words are in process.command_args.',
-  ),
+  command_line: flag(COMMAND_LINE),
   file_details: flag(
     'Adds details of the first file: file.inode, ktrail.file.device, and, if they apply, ktrail.file.deleted, partial and path_bytes.',
   ),
-  event_name_attribute: flag(
-    'Also sets the attribute event_name, for versions of Loki that ignore the event name of a record.',
-  ),
+  event_name_attribute: flag(EVENT_NAME),
 }
 
 export type RecordConfig = DeepReadonly<z.output<z.ZodObject<typeof recordKeys>>>

@@ -2,7 +2,7 @@ import * as z from 'zod'
 import { pathSchema } from '../../base/paths.ts'
 import { DAY_MS, MIB, duration, formatSize, size } from '../../base/units.ts'
 import { chainOfRequests } from './chain.ts'
-import { FROM_ENVIRONMENT, bodyBySink, recordKeys, resourceKeys } from './otlp-records.ts'
+import { FROM_ENVIRONMENT, keysBySink, recordKeys, resourceKeys } from './otlp-records.ts'
 import { tlsKeys } from './tls.ts'
 import type { DeepReadonly } from '../../base/parsed.ts'
 
@@ -170,7 +170,7 @@ export const otlp = z
     ...resourceKeys,
     cluster_name: z.string().max(253).default('').describe('Resource attribute k8s.cluster.name; absent if empty.'),
     ...recordKeys,
-    body: bodyBySink,
+    ...keysBySink,
     loki,
     concurrency,
     ...chainOfRequests,

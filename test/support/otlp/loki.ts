@@ -1,7 +1,8 @@
 /**
  * Loki's OTLP endpoint, as a script for FakeSink: limits per tenant and entry, the window of one hour per stream, 429 for bursts, 260, and
  * the removal of duplicates. It answers 400 although the good entries are stored, with equal errors grouped as util.GroupedErrors does it.
- * The texts are those of pkg/validation/validate.go and pkg/ingester/stream.go of Loki 3.
+ * The texts are those of pkg/validation/validate.go and pkg/ingester/stream.go of Loki 3. It keeps what a real Loki keeps of each record:
+ * test/fixtures/loki.jsonl has its answer.
  */
 import type { KeyValue, LogRecord, LogsRequest } from './decode.ts'
 import { rpcStatus } from './server.ts'
@@ -20,6 +21,8 @@ export interface LokiOptions {
   readonly outOfOrderMs?: number
   readonly burstBytes?: number
   readonly blocked?: boolean
+  /** As Loki's main branch: the event name of a record is kept, in place of an attribute event_name. Releases up to 3.7 drop it. */
+  readonly keepsEventName?: boolean
   readonly nowMs?: () => number
 }
 
@@ -82,12 +85,15 @@ export class FakeLoki {
     const behind: string[] = []
     let valid = 0
     for (const record of records) {
-      const metadata = [...metadataOf(record), ...copied]
+      const metadata = [...metadataOf(record, limits.keepsEventName), ...copied]
       const entry = {
         stream,
         timeNs: BigInt(record.timeUnixNano),
         line: lineOf(record),
-        metadata: JSON.stringify(metadata.map(({ key, value }) => [nameOf(key), textOf(value)])),
+        // Loki writes a space for a byte that was no text.
+        metadata: JSON.stringify(
+          metadata.map(({ key, value }) => [nameOf(key), textOf(value).replaceAll('\ufffd', ' ')]),
+        ),
       }
       const error = invalid(entry, metadata, limits)
       if (error !== undefined) {
@@ -151,13 +157,15 @@ export function sizeOf(pairs: readonly KeyValue[]): number {
 }
 
 /** The structured metadata that Loki makes of a record, without the copies from resource and scope. */
-export function metadataOf(record: LogRecord): KeyValue[] {
-  const { attributes, observedTimeUnixNano, severityNumber, severityText, eventName } = record
+export function metadataOf(record: LogRecord, keepsEventName = false): KeyValue[] {
+  const { observedTimeUnixNano, severityNumber, severityText, eventName } = record
+  const keepsField = keepsEventName && eventName !== ''
+  const attributes = record.attributes.filter(({ key }) => !keepsField || key !== 'event_name')
   const all = {
     observed_timestamp: String(observedTimeUnixNano),
     severity_number: String(severityNumber),
     severity_text: severityText,
-    event_name: eventName,
+    ...(keepsField && { event_name: eventName }),
   }
   return [...attributes, ...Object.entries(all).map(([key, stringValue]) => ({ key, value: { stringValue } }))]
 }

@@ -27,7 +27,7 @@ export interface Copied {
 const SCOPE_ENTRIES = 2
 const SCOPE_BYTES = 150
 /** Entries that Loki makes of the fields of a record. */
-const OWN_ENTRIES = 4
+const OWN_ENTRIES = 3
 const OWN_BYTES = 150
 /** The smallest attribute takes 9 bytes. */
 const ATTRIBUTE_BYTES = 9

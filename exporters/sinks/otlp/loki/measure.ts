@@ -1,6 +1,7 @@
 /**
  * The sizes that Loki's limits apply to: bytes of the line, and number and bytes of structured metadata, whose names and values
- * Loki converts to texts. Source: pkg/loghttp/push/otlp.go of Loki 3, opentelemetry-proto (logs.proto, common.proto).
+ * Loki converts to texts. The event name counts once, as the attribute: releases of Loki 3 drop the field, and its main branch keeps the
+ * field instead of the attribute. Source: pkg/loghttp/push/otlp.go of Loki 3, opentelemetry-proto (logs.proto, common.proto).
  */
 import type { Encoded } from '../../../contract/exporter.ts'
 import { endOf } from '../../../contract/encoded.ts'
@@ -23,7 +24,6 @@ const TWO_32 = 0x1_0000_0000
 const OBSERVED_BYTES = 'observed_timestamp'.length + '1795528989000000000'.length
 const SEVERITY_NUMBER = 'severity_number'.length
 const SEVERITY_TEXT = 'severity_text'.length
-const EVENT_NAME = 'event_name'.length
 
 /** Measures the records of a part. `at` overwrites its previous result. */
 export class Measure {
@@ -65,7 +65,6 @@ export class Measure {
         const length = this.#varint()
         const end = this.#at + length
         if (number === 3 && length > 0) this.#own(found, SEVERITY_TEXT + length)
-        else if (number === 12 && length > 0) this.#own(found, EVENT_NAME + length)
         else if (number === 5) found.lineBytes = this.#value(end)
         else if (number === 6) this.#own(found, this.#pair(end))
         this.#at = end
@@ -188,7 +187,7 @@ function escapes(byte: number): number {
 
 function ofJson(text: Uint8Array): Measured {
   const record: JsonRecord = JSON.parse(Buffer.from(text).toString())
-  const { severityNumber, severityText, eventName, attributes } = record
+  const { severityNumber, severityText, attributes } = record
   let metadataEntries = attributes.length
   let metadataBytes = 0
   const own = (bytes: number): void => {
@@ -198,7 +197,6 @@ function ofJson(text: Uint8Array): Measured {
   if (record.observedTimeUnixNano !== undefined) own(OBSERVED_BYTES)
   if (severityNumber > 0) own(SEVERITY_NUMBER + String(severityNumber).length)
   if (severityText) own(SEVERITY_TEXT + Buffer.byteLength(severityText))
-  if (eventName) own(EVENT_NAME + Buffer.byteLength(eventName))
   for (const { key, value } of attributes) {
     const plain = plainValue(value)
     metadataBytes +=

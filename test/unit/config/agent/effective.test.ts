@@ -100,6 +100,21 @@ describe('effective', () => {
     })
   }
 
+  for (const [keys, want] of [
+    ['', [false, false]],
+    [', loki: false', [false, false]],
+    [', loki: true', [true, true]],
+    [', loki: { max_line_size: 1MiB }', [true, true]],
+    [', loki: true, event_name_attribute: false, command_line: false', [false, false]],
+    [', event_name_attribute: true', [true, false]],
+  ] as const) {
+    it(`the attributes event_name and process.command_line of records: otlp${keys}`, () => {
+      const found = exporter(`type: otlp${keys}`)
+      assert.ok(found.type === 'otlp')
+      assert.deepEqual([found.event_name_attribute, found.command_line], want)
+    })
+  }
+
   it('the resource of OTLP records in Kafka comes from config and variables', () => {
     const keys = 'format: otlp_proto, otlp: { arg_labels: true, resource_attributes: { a: b } }'
     const { k } = load(`exporters: { k: { type: kafka, brokers: ["a:1"], topic: t, ${keys} } }`).exporters

@@ -41,8 +41,6 @@ describe('type: otlp', () => {
       arg_labels: false,
       pod_labels: [],
       file_details: false,
-      command_line: false,
-      event_name_attribute: false,
       loki: false,
       concurrency: {},
       timeout: 60_000,

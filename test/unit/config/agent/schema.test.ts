@@ -93,6 +93,8 @@ describe('the schema of the config', () => {
         '.exporters.*.tls.server_name',
         '.exporters.*.service_name',
         '.exporters.*.body',
+        '.exporters.*.command_line',
+        '.exporters.*.event_name_attribute',
         '.exporters.*.concurrency.max',
         '.exporters.*.brokers',
         '.exporters.*.topic',

@@ -26,6 +26,7 @@ const HOSTILE = ['"', '<', '\u0001', '\n', '\ufffd', '😀', '\u2028', '\0', 'x\
 
 test('command args: ordinary ones are whole, up to 16 KiB', () => {
   for (const words of [[], ['cat', '/etc/shadow'], [''], ['java', '-cp', 'a.jar:'.repeat(2_700)]]) {
+    assert.ok(words.join(' ').length < ARGV_BYTES)
     assert.deepEqual(boundedWords(words), words)
     assert.equal(boundedText(words.join(' ')), words.join(' '))
   }
@@ -46,16 +47,18 @@ test('command args: hostile ones end with a mark and stay within the bound', () 
     assert.ok(last.isWellFormed())
   }
   const text = boundedText('ÿ'.repeat(ARGV_BYTES))
-  assert.equal(Buffer.byteLength(text), (20 << 10) - 1)
+  assert.equal(Buffer.byteLength(text), (16 << 10) - 1)
   assert.ok(text.endsWith('ÿ…'))
 })
 
 test('command args: Loki takes the record of any command, with the command line too', () => {
-  const encoder = createOtlpEncoder({ ...DEFAULT_RECORDS, command_line: true, epoch: '1', body: 'text', json })
+  const all = { arg_labels: true, command_line: true, event_name_attribute: true, file_details: true }
+  const encoder = createOtlpEncoder({ ...DEFAULT_RECORDS, ...all, epoch: '1', body: 'text', json })
   const longest = `/${'b'.repeat(4_094)}`
   for (const argv of HOSTILE) {
-    const process = makeProcess({ binary: longest, argv, arguments: argv.replaceAll('\0', ' ') })
-    const part = encoder.encode([makeKprobe({ process, args: [file(longest)] })])
+    const process = makeProcess({ binary: longest, argv, arguments: argv.replaceAll('\0', ' '), cwd: longest })
+    const parent = makeProcess({ binary: longest })
+    const part = encoder.encode([makeKprobe({ process, parent, args: [file(longest), file(longest)] })])
     const { metadataBytes } = new Measure().at(part, 0)
     assert.ok(metadataBytes < LIMIT_BYTES, `${JSON.stringify(argv.slice(0, 2))}: ${metadataBytes}`)
   }

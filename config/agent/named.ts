@@ -9,6 +9,7 @@ import type { Problem } from '../yaml/problems.ts'
 import { show } from '../yaml/problems.ts'
 import { didYouMean } from '../yaml/suggest.ts'
 import { globMatcher } from './filtering/globs.ts'
+import { parseSeverity } from './filtering/severity.ts'
 import { problemAt } from './load.ts'
 import type { LoadedConfig } from './load.ts'
 import type { Path } from './loading/explain.ts'
@@ -75,24 +76,32 @@ export function duplicateNames(policies: readonly Policy[]): Problem[] {
   })
 }
 
-/** Names in filters that no policy has. Other sources may have these policies. */
+/** Names, tags and severities in filters that no policy has. Other sources may have these policies. */
 export function unknownNames(loaded: LoadedConfig, file: string, policies: readonly Policy[]): Problem[] {
   const names = policies.map(({ name }) => name)
   if (names.length === 0 || loaded.config.kubernetes?.policies === true) return []
+  const hooks = policies.flatMap((policy) => policy.hooks)
+  const tags = [...new Set(hooks.flatMap((hook) => hook.tags))]
   return Object.entries(loaded.config.exporters).flatMap(([exporter, { filter = {} }]) => {
-    const { policies: globs = [], allow = [], deny = [] } = filter
-    const used: Array<[Path, string]> = globs
-      .map((glob, i): [Path, string] => [['policies', i], glob])
-      .filter(([, glob]) => !names.some(globMatcher([glob])))
+    const found: Problem[] = []
+    const add = (path: Path, what: string, got: string, known: readonly string[]): void => {
+      const next = didYouMean(got, known) || '; correct it, or add the policy with ktrail policy add'
+      const message = `expected ${what} of this config, got ${show(got)}${next}`
+      found.push(problemAt(loaded, file, ['exporters', exporter, 'filter', ...path], message))
+    }
+    const { policies: globs = [], tags: tagGlobs = [], severity, allow = [], deny = [] } = filter
+    for (const [i, glob] of globs.entries())
+      if (!names.some(globMatcher([glob]))) add(['policies', i], 'the name of a policy', glob, names)
+    for (const [i, glob] of tagGlobs.entries())
+      if (!tags.some(globMatcher([glob]))) add(['tags', i], 'a tag of the policies', glob, tags)
+    const passes = parseSeverity(severity ?? '')
+    if (severity !== undefined && passes?.([]) === false && !hooks.some((hook) => passes(hook.tags)))
+      add(['severity'], 'a severity of the policies', severity, [])
     for (const [key, filters] of Object.entries({ allow, deny })) {
       for (const [i, { policy_names: exact = [] }] of filters.entries())
         for (const [j, name] of exact.entries())
-          if (!names.includes(name)) used.push([[key, i, 'policy_names', j], name])
+          if (!names.includes(name)) add([key, i, 'policy_names', j], 'the name of a policy', name, names)
     }
-    return used.map(([path, name]) => {
-      const next = didYouMean(name, names) || '; correct it, or add the policy with ktrail policy add'
-      const message = `expected the name of a policy of this config, got ${show(name)}${next}`
-      return problemAt(loaded, file, ['exporters', exporter, 'filter', ...path], message)
-    })
+    return found
   })
 }

@@ -132,6 +132,7 @@ function inPlainWords({ code, message, pos }: Fault, text: string): string {
   const line = (message.split(/[\r\n]/)[0] ?? '').replace(/ at line \d+, column \d+:?$/, '').slice(0, MAX_QUOTED)
   const words = line.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '?').replace(/[\s:.]+$/, '')
   if (code === 'TAG_RESOLVE_FAILED') return `YAML tag is not supported: ${words.replace(/^Unresolved tag: /, '')}`
+  if (words.includes('header includes extra characters: >')) return 'a text cannot begin with >: put it in quotes'
   if (code === 'BAD_SCALAR_START') return `a text cannot begin with ${text.charAt(pos[0])}: put it in quotes`
   if (code === 'BAD_DQ_ESCAPE') {
     const escape = words.replace(/^Invalid escape sequence /, '')

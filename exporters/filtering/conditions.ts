@@ -5,6 +5,8 @@
 import type { Event, Process } from '../contract/event.ts'
 import type { FilterConfig, TetragonFilterConfig } from '../../config/agent/schema.ts'
 import { globMatcher } from '../../config/agent/filtering/globs.ts'
+import { parseSeverity } from '../../config/agent/filtering/severity.ts'
+import { ExportError } from '../contract/errors.ts'
 import { labelMatcher } from './labels.ts'
 import { regexMatcher } from './regexes.ts'
 import { inSample } from './sample.ts'
@@ -29,6 +31,8 @@ export interface Kind {
   readonly type: Event['type']
   /** '' for events that belong to no policy. */
   readonly policy: string
+  /** Tags of the hook; none for other events. */
+  readonly tags: readonly string[]
 }
 
 export type EventTest = (kind: Kind, process: Process, parent: Process | undefined) => boolean
@@ -52,6 +56,15 @@ const CONDITIONS: Tests<ReaderFilter, Made | undefined> = {
   policies: (globs) => {
     const matches = globMatcher(globs)
     return { test: ({ policy }) => policy !== '' && matches(policy), byKind: true }
+  },
+  severity: (text) => {
+    const matches = parseSeverity(text)
+    if (matches === undefined) throw new ExportError('UNUSABLE', `expected a severity such as ">= high", got "${text}"`)
+    return { test: ({ tags }) => matches(tags), byKind: true }
+  },
+  tags: (globs) => {
+    const matches = globMatcher(globs)
+    return { test: ({ tags }) => tags.some(matches), byKind: true }
   },
   namespaces: (globs) => ({ test: inNamespace(globMatcher(globs)) }),
   pods: (globs) => ({ test: inPod('name', globMatcher(globs)) }),

@@ -23,6 +23,8 @@ interface KnownKind extends Kind {
   readonly verdict: Verdict
 }
 
+const NO_HOOK = { policy: '', tags: [] }
+
 /** Approximate memory of a KnownProcess with its map entry. */
 const KNOWN_BYTES = 250
 
@@ -72,7 +74,7 @@ class Filter implements EventFilter {
   }
 
   #verdict(event: ProcessEvent): Verdict {
-    const kind = isHookEvent(event) ? this.#hookKind(event, event.hook) : this.#kind(event, '')
+    const kind = isHookEvent(event) ? this.#hookKind(event, event.hook) : this.#kind(event, NO_HOOK)
     if (kind.verdict !== BY_PROCESS) return kind.verdict
     const { verdicts } = this.#known(event.process, event.parent)
     return (verdicts[kind.index] ??= this.#decide(kind, event))
@@ -81,18 +83,19 @@ class Filter implements EventFilter {
   #hookKind(event: ProcessEvent, hook: Hook): KnownKind {
     if (hook === this.#lastHook && this.#lastKind !== undefined) return this.#lastKind
     let kind = this.#hooks.get(hook)
-    if (kind === undefined) this.#hooks.set(hook, (kind = this.#kind(event, hook.policy)))
+    if (kind === undefined) this.#hooks.set(hook, (kind = this.#kind(event, hook)))
     this.#lastHook = hook
     this.#lastKind = kind
     return kind
   }
 
-  #kind(event: ProcessEvent, policy: string): KnownKind {
+  #kind(event: ProcessEvent, { policy, tags }: Pick<Hook, 'policy' | 'tags'>): KnownKind {
     const { type } = event
-    const key = policy === '' ? type : `${type} ${policy}`
+    const key = policy === '' ? type : JSON.stringify([type, policy, tags])
     const known = this.#kinds.get(key)
     if (known !== undefined) return known
-    const made = { type, policy, index: this.#kinds.size, verdict: this.#ofKind({ type, policy }, event) }
+    const kind = { type, policy, tags }
+    const made = { ...kind, index: this.#kinds.size, verdict: this.#ofKind(kind, event) }
     this.#kinds.set(key, made)
     return made
   }

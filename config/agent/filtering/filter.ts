@@ -3,6 +3,7 @@ import * as z from 'zod'
 import { duration } from '../../base/units.ts'
 import { parseLabelSelector } from './label-selector.ts'
 import { parseFieldPaths } from './record-fields.ts'
+import { parseSeverity } from './severity.ts'
 import { parseRedaction, parseRegex } from '../../base/regex.ts'
 
 /** Kinds of events by the key of their record. */
@@ -51,6 +52,10 @@ const fieldPaths = parsedBy(parseFieldPaths)
 
 export const selector: Text = z.string().refine((text) => parseLabelSelector(text) !== undefined, {
   error: 'expected a label selector such as "app=web,tier in (a, b),!debug"',
+})
+
+const severity = z.string().refine((text) => parseSeverity(text) !== undefined, {
+  error: 'expected low, medium, high, critical or none, also with >=, >, <= or <, such as ">= high"',
 })
 
 /** A switch that is off by default. */
@@ -106,6 +111,16 @@ const filter = z
     policies: list(
       z.string().min(1),
       `Policy names. ${GLOB} Exec and exit events belong to no policy, so this key removes them.`,
+    ),
+    severity: severity
+      .optional()
+      .describe(
+        'Severity of the hook, by its first tag of severity.low, severity.medium, severity.high and severity.critical: one of these words, or a limit such as ">= high". ' +
+          'Without such a tag, a hook has the severity none, which is below low. Exec and exit events also have none: "< critical" passes all that "critical" removes.',
+      ),
+    tags: list(
+      z.string().min(1),
+      `Tags of hooks, one of which the event must have. ${GLOB} Exec and exit events have no tags, so this key removes them.`,
     ),
     event_types: list(
       z.enum(RECORDS),

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { Event, NamedContainer, Pod, Process } from '../../../../exporters/contract/event.ts'
+import type { Event, Hook, NamedContainer, Pod, Process } from '../../../../exporters/contract/event.ts'
 import type { FilterConfig, TetragonFilterConfig } from '../../../../config/agent/schema.ts'
 import { createFilter } from '../../../../exporters/filtering/filter.ts'
 import {
@@ -21,6 +21,7 @@ const accepts = (config: FilterConfig, event: Event): boolean => createFilter(co
 const exec = (change: Partial<Process> = {}, parent: Partial<Process> = {}): Event =>
   makeExec({ process: makeProcess(change), parent: makeParent(parent) })
 const kprobe = (policy: string): Event => makeKprobe({ hook: makeHook({ policy }) })
+const tagged = (...tags: string[]): Event => makeKprobe({ hook: makeHook({ tags }) })
 const inPod = (pod: Partial<Pod> = {}, change: Partial<Process> = {}): Event =>
   exec({ pod: makePod({ namespace: 'shop', name: 'web-7d9f-x2', ...pod }), ...change })
 const named = (container: Partial<NamedContainer> = {}): Event => exec({ container: makeNamedContainer(container) })
@@ -46,6 +47,38 @@ const KEYS: Readonly<Record<string, Row>> = {
     no: [kprobe('file'), kprobe('xfile-a')],
   },
   'policies: not for processes': { filter: { policies: ['*'] }, yes: [kprobe('x')], no: [exec(), makeExit()] },
+  'severity: one, by the first tag with one': {
+    filter: { severity: 'high' },
+    yes: [tagged('severity.high'), tagged('attack.t1', 'severity.hihg', 'severity.high', 'severity.low'), loss],
+    no: [tagged('severity.critical'), tagged('severity.low', 'severity.high'), tagged('high'), exec()],
+  },
+  'severity: a lower limit': {
+    filter: { severity: '>= high' },
+    yes: [tagged('severity.high'), tagged('severity.critical')],
+    no: [tagged('severity.medium'), tagged('severity.low'), tagged(), kprobe('x'), exec(), makeExit()],
+  },
+  'severity: its complement has all other events': {
+    filter: { severity: '<high' },
+    yes: [tagged('severity.medium'), tagged('severity.low'), tagged(), tagged('severity.other'), exec(), makeExit()],
+    no: [tagged('severity.high'), tagged('severity.critical')],
+  },
+  'severity: none, and any': { filter: { severity: 'none' }, yes: [exec(), tagged()], no: [tagged('severity.low')] },
+  'severity: above none': { filter: { severity: '> none' }, yes: [tagged('severity.low')], no: [exec(), tagged()] },
+  'severity: at most': {
+    filter: { severity: '<= low' },
+    yes: [tagged('severity.low'), exec()],
+    no: [tagged('severity.medium')],
+  },
+  tags: {
+    filter: { tags: ['pci', 'attack.t1*'] },
+    yes: [tagged('x', 'pci'), tagged('attack.t1552'), loss],
+    no: [tagged('pcix'), tagged(), exec(), makeExit()],
+  },
+  'tags and severity': {
+    filter: { tags: ['pci'], severity: '>= medium' },
+    yes: [tagged('pci', 'severity.medium')],
+    no: [tagged('pci'), tagged('severity.high')],
+  },
   event_types: {
     filter: { event_types: ['process_exec', 'process_kprobe'] },
     yes: [exec(), kprobe('x'), loss],
@@ -257,6 +290,23 @@ describe("filter: Tetragon's filter in the allow list, and its inverse in the de
 })
 
 describe('filter', () => {
+  it('tags and severity: hooks of one policy differ, in any order, and the tags of a hook are evaluated once', () => {
+    let reads = 0
+    const hookOf = (severity: string): Hook => {
+      const hook = makeHook({ policy: 'p' })
+      return Object.defineProperty({ ...hook }, 'tags', { get: () => (reads++, [`severity.${severity}`]) })
+    }
+    const events = ['low', 'critical', 'low', 'high'].map((severity) => makeKprobe({ hook: hookOf(severity) }))
+    const filter = createFilter({ severity: '>= high' })
+    for (let round = 0; round < 3; round++)
+      assert.deepEqual(
+        events.map((event) => filter.accepts(event)),
+        [false, true, false, true],
+      )
+    assert.equal(reads, events.length)
+    assert.deepEqual(filter.filtered, { severity: 6 })
+  })
+
   it('lists: any filter allows, any denies, deny wins', () => {
     const both: FilterConfig = {
       allow: [{ binary_regex: ['vi$'] }, { binary_regex: ['sh$'] }],

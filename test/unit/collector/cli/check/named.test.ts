@@ -59,6 +59,22 @@ const ROWS: readonly Row[] = [
     ],
   },
   {
+    name: 'tags and a severity in filters that no hook has',
+    policies: { 'p.yaml': policy('p').replace('call:', 'tags: [severity.low, pci], call:') },
+    filter: 'tags: [pci, "sev*", pic, "x*"], severity: ">= high"',
+    want: [
+      'k.yaml:2:60: warning: exporters.s.filter.tags[2]: expected a tag of the policies of this config, got "pic" (did you mean "pci"?)',
+      'k.yaml:2:65: warning: exporters.s.filter.tags[3]: expected a tag of the policies of this config, got "x*"; correct it, or add the policy with ktrail policy add',
+      'k.yaml:2:82: warning: exporters.s.filter.severity: expected a severity of the policies of this config, got ">= high"; correct it, or add the policy with ktrail policy add',
+    ],
+  },
+  {
+    name: 'no severity, if exec events or a hook pass',
+    policies: { 'p.yaml': policy('p').replace('call:', 'tags: [severity.low], call:') },
+    filter: 'severity: "< critical"',
+    want: [],
+  },
+  {
     name: 'no name, if policies also come from Kubernetes',
     policies: { 'p.yaml': policy('secrets') },
     filter: 'policies: [other]',

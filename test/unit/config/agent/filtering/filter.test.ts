@@ -15,6 +15,9 @@ function problems(keys: string, type = 'type: stdout'): string[] {
 const GOOD: readonly string[] = [
   'filter: {}',
   'filter: { policies: [a, "b-*"], event_types: [process_exec, events_lost], namespaces: ["", "x*"], pods: [p] }',
+  'filter: { severity: ">= high", tags: [pci, "attack.*"] }',
+  'filter: { severity: critical }',
+  'filter: { severity: "<none" }',
   'filter: { binaries: [/bin/*], binary_regex: ["mysql$", "(?i)a"], arguments_regex: ["\\\\s-x"], sample: 0.25, health_checks: drop }',
   'filter: { allow: [{}, { event_set: [PROCESS_EXEC, PROCESS_LSM], pid: [1], in_init_tree: false, health_check: true }] }',
   'filter: { deny: [{ namespace: [""], namespace_regex: [a], pod_regex: [b], container_id: [c], container_name_regex: [d] }] }',
@@ -45,6 +48,12 @@ const BAD: ReadonlyArray<readonly [keys: string, at: string, message: RegExp]> =
     '2:40',
     /filter\.sample: expected a fraction above 0 and at most 1, such as 0\.1, got the number 0/,
   ],
+  ['filter: { severity: ">= hihg" }', '2:42', /filter\.severity: expected low, .* such as ">= high", got ">= hihg"$/],
+  ['filter: { severity: High }', '2:42', /got "High"/],
+  ['filter: { severity: error }', '2:42', /got "error"; write ">= high"$/],
+  ['filter: { severity: [high, critical] }', '2:42', /filter\.severity: expected .*, got a list; write ">= high"$/],
+  ['filter: { min_severity: high }', '2:32', /unknown key "min_severity" \(did you mean "severity"\?\)/],
+  ['filter: { tags: severity.high }', '2:38', /filter\.tags: expected a list/],
   ['filter: { sample: 1.01 }', '2:40', /got the number 1\.01/],
   ['filter: { health_checks: true }', '2:47', /expected one of keep, drop/],
   ['filter: { allow: [{ pid_set: [1] }] }', '2:42', /allow\[0\]\.pid_set: known key "pid_set" is not built/],
@@ -120,7 +129,7 @@ describe('the filters of an exporter', () => {
     const { picky } = loaded.config.exporters
     assert.equal(picky?.filter?.deny?.[0]?.health_check, false)
     assert.equal(Object.keys(picky.filter.deny[0]).length, 15)
-    assert.equal(Object.keys(picky.filter).length, 11)
+    assert.equal(Object.keys(picky.filter).length, 13)
     assert.deepEqual(picky.filter.arguments_regex, ['(?i)passwd$'])
     assert.deepEqual(picky.fields, [
       {

@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 
 import { ADDON, HOW_TO_BUILD, builtFile } from './built.ts'
@@ -63,15 +62,13 @@ let loaded: Addon | undefined
 function addon(): Addon {
   if (loaded) return loaded
   const file = builtFile(ADDON)
-  if (!existsSync(file)) {
-    throw new NativeError('NOT_BUILT', `${file} is missing: ${HOW_TO_BUILD}`, { op: 'load', target: file })
-  }
   let found: unknown
   try {
     found = createRequire(import.meta.url)(file)
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause)
-    const message = `cannot load ${file}: ${why}; run make build`
+    const isMissing = cause instanceof Error && 'code' in cause && cause.code === 'MODULE_NOT_FOUND'
+    const message = isMissing ? `${file} is missing: ${HOW_TO_BUILD}` : `cannot load ${file}: ${why}; run make build`
     throw new NativeError('NOT_BUILT', message, { op: 'load', target: file, log: why })
   }
   if (!isAddon(found)) {

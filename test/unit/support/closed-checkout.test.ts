@@ -18,7 +18,13 @@ test('closed checkout: tests become another user only by asNobody', () => {
   assert.deepEqual(sources('test/**/*.ts', `.sete${'uid'}`), [HELPER])
 })
 
-test('closed checkout: the unit tests that become another user pass in it', { timeout: 120_000 }, (t) => {
+/** The number of tests that passed in a run without failures. */
+function passes({ status, stdout }: SpawnSyncReturns<string>): number {
+  assert.equal(status, 0, stdout)
+  return Number(/^. pass (\d+)$/m.exec(stdout)?.[1])
+}
+
+test('closed checkout: the tests that become another user pass in it', { timeout: 120_000 }, (t) => {
   if (process.geteuid?.() !== 0) return t.skip('needs root: only root becomes another user')
   const folder = mkdtempSync(path.join(tmpdir(), 'ktrail-closed-'))
   const checkout = path.join(folder, 'checkout')
@@ -36,13 +42,11 @@ test('closed checkout: the unit tests that become another user pass in it', { ti
     const calls = tests.flatMap((file) => readFileSync(path.join(ROOT, file), 'utf8').split(CALL).slice(1))
     assert.ok(calls.length >= 3, tests.join())
     // The titles of these tests contain "may not".
-    const { status, stdout } = run(process.execPath, '--test', '--test-name-pattern=may not', ...tests)
-    assert.equal(status, 0, stdout)
-    const passed = Number(/^. pass (\d+)$/m.exec(stdout)?.[1])
-    assert.ok(
-      passed >= calls.length,
-      `${passed} tests named "may not" for ${calls.length} calls of asNobody: ${stdout}`,
-    )
+    const passed = passes(run(process.execPath, '--test', '--test-name-pattern=may not', ...tests))
+    assert.ok(passed >= calls.length, `${passed} tests named "may not" for ${calls.length} calls of asNobody`)
+    // A program of another user, which gets the right to read the files of root.
+    const agents = 'test/integration-host/agent/bad-input.test.ts'
+    assert.equal(passes(run(process.execPath, '--test', '--test-name-pattern=no root', agents)), 1)
   } finally {
     rmSync(folder, { recursive: true })
   }

@@ -35,7 +35,7 @@ const rules = z.object({
         z.object({
           alert: z.string(),
           expr: z.string(),
-          annotations: z.object({ runbook: z.string(), summary: z.string() }),
+          annotations: z.object({ runbook_url: z.string(), summary: z.string() }),
         }),
       ),
     }),
@@ -147,12 +147,14 @@ test('queries: every name in a PromQL query is a metric of the agent, or Prometh
 
 test('alerts: each has an entry in the runbook, and a test in which it fires; there is no LogQL test tool', () => {
   const runbook = read('docs/how-to/alerts.md')
+  const { homepage }: { homepage: string } = JSON.parse(read('package.json'))
   const tests = ruleTests.parse(parse(read(RULE_TESTS))).tests.flatMap((one) => one.alert_rule_test)
   const firing = new Set(tests.filter(({ exp_alerts: fired }) => fired.length > 0).map(({ alertname }) => alertname))
   const all = [...alerts, ...lokiAlerts]
   assert.equal(new Set(all.map(({ alert }) => alert)).size, all.length)
   for (const { alert, annotations } of all) {
-    assert.equal(annotations.runbook, `docs/how-to/alerts.md#${alert.toLowerCase()}`)
+    // Alertmanager and Grafana make a link of it.
+    assert.equal(annotations.runbook_url, `${homepage}/docs/how-to/alerts.md#${alert.toLowerCase()}`)
     assert.match(runbook, new RegExp(`^### ${alert}$`, 'm'))
   }
   for (const { alert } of alerts) {

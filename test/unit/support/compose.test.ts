@@ -17,6 +17,7 @@ const compose = z
     services: z.record(
       z.string(),
       z.object({
+        container_name: z.string(),
         image: z.string(),
         volumes: z.array(z.string()).default([]),
         ports: z.array(z.string()).default([]),
@@ -41,6 +42,18 @@ test('compose: each image has a version, and can be replaced by a variable', () 
     assert.match(image, /^\$\{[A-Z]+_IMAGE:-[a-z/]+:v?\d+\.\d+\.\d+\}$/, service)
   }
   assert.equal(compose.services['ktrail']?.image, `\${KTRAIL_IMAGE:-ktrail:${version()}}`)
+})
+
+test('compose: containers have the names of the README, and events name theirs', () => {
+  for (const [service, { container_name: name }] of services) {
+    assert.equal(name, service === 'ktrail' ? service : `ktrail-${service}`)
+    // `topics` has ended by then.
+    if (service !== 'topics') assert.ok(read(`${FOLDER}/README.md`).includes(`\`${name}\``), name)
+  }
+  const { containers }: { containers: { sockets: string[] } } = parse(read(`${FOLDER}/ktrail.yaml`))
+  const mounted = mounts.filter(({ service }) => service === 'ktrail').map(({ to }) => to)
+  assert.deepEqual(containers.sockets, ['/run/docker.sock'])
+  assert.ok(mounted.includes('/run/docker.sock'))
 })
 
 test('compose: what is mounted exists, and no port is open to other hosts', () => {

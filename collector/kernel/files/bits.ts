@@ -52,18 +52,37 @@ export class FilterBits {
   }
 }
 
-/** One number for each path that policies name, from 1 on, never reused. */
+/** Records in the ring still have the number of a path that no policy names any more, so this many later ones are freed before it is given again. */
+export const FREED_NUMBERS_KEPT = 16_384
+
+/** One number for each path that policies name, from 1 on. */
 export class PathNumbers {
   readonly #numbers = new Map<string, number>()
   readonly #paths: string[] = ['']
+  /** The number that was freed first comes first. */
+  readonly #free = new Set<number>()
 
   of(path: string): number {
     const known = this.#numbers.get(path)
     if (known !== undefined) return known
-    this.#numbers.set(path, this.#paths.length)
-    return this.#paths.push(path) - 1
+    const [freed] = this.#free.size > FREED_NUMBERS_KEPT ? this.#free : []
+    const number = freed ?? this.#paths.length
+    this.#free.delete(number)
+    this.#numbers.set(path, number)
+    this.#paths[number] = path
+    return number
   }
 
+  /** Frees the numbers of all other paths. */
+  keep(paths: ReadonlySet<string>): void {
+    for (const [path, number] of this.#numbers) {
+      if (paths.has(path)) continue
+      this.#numbers.delete(path)
+      this.#free.add(number)
+    }
+  }
+
+  /** Also of a path whose number was freed, until it is given again. */
   pathOf(number: number): string | undefined {
     return number === 0 ? undefined : this.#paths[number]
   }

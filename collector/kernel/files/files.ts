@@ -256,7 +256,9 @@ export class Files {
     const filters = this.#bits.all()
     const resolved = new Map<string, Resolved>()
     const seen = new Seen()
-    for (const path of new Set(filters.flatMap(({ filter }) => filter.values))) {
+    const paths = new Set(filters.flatMap(({ filter }) => filter.values))
+    this.#numbers.keep(paths)
+    for (const path of paths) {
       const found = await resolver.resolve(path, seen)
       // A path that was resolved before is watched on: its file system may hang, or the agent may have waited for the CPU.
       resolved.set(path, found.late === true ? (this.#resolved.get(path) ?? found) : found)

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { IdentityFilter } from '../../../../../config/policy/policy.ts'
-import { FilterBits, PathNumbers } from '../../../../../collector/kernel/files/bits.ts'
+import { FREED_NUMBERS_KEPT, FilterBits, PathNumbers } from '../../../../../collector/kernel/files/bits.ts'
 import { WantedFiles, identityKey } from '../../../../../collector/kernel/files/entries.ts'
 import {
   IDENTITY,
@@ -79,6 +79,22 @@ test('entries: paths have numbers from 1 on, and a path keeps its number', () =>
     [0, 1, 2, 3].map((number) => numbers.pathOf(number)),
     [undefined, '/a', '/b', undefined],
   )
+})
+
+test('entries: policies that come and go do not make the table of paths grow for ever', () => {
+  const numbers = new PathNumbers()
+  const stays = numbers.of('/stays')
+  let most = 0
+  for (let i = 0; i < 3 * FREED_NUMBERS_KEPT; i++) {
+    const path = `/policy-${i}`
+    most = Math.max(most, numbers.of(path))
+    numbers.keep(new Set(['/stays']))
+    // A record of the removed policy may be in the ring.
+    assert.equal(numbers.pathOf(numbers.of(path)), path)
+    numbers.keep(new Set(['/stays']))
+  }
+  assert.ok(most <= FREED_NUMBERS_KEPT + 3, `${most}`)
+  assert.deepEqual([numbers.of('/stays'), numbers.pathOf(stays)], [stays, '/stays'])
 })
 
 test('entries: a name in a folder, as bytes; a name that is too long for an entry is left out', () => {

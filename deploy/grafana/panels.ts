@@ -22,6 +22,12 @@ const HEIGHT = 8
 /** The records of the chosen hosts. */
 const RECORDS = '{service_name="$service", service_instance_id=~"$host"}'
 
+/** Loki's default limit of lines in an answer. */
+const NEWEST = 5000
+/** Loki answers up to 4 MiB: bounds of a text for so many lines, and for the 500 whole records of a table. */
+const CUT_NEWEST = 200
+const CUT_RECORDS = 500
+
 /** A file of pages/. */
 export interface Page {
   readonly title: string
@@ -36,13 +42,16 @@ export interface Page {
   readonly panels: readonly PanelSpec[]
 }
 
-/** One of the first six keys decides what a panel shows; widths are of 24 columns. */
+/** One of the first seven keys decides what a panel shows; widths are of 24 columns. */
 interface PanelSpec extends Look {
   readonly now?: string
   readonly over_time?: ReadonlyArray<readonly [expr: string, legend: string]>
   readonly total?: string
   readonly counts?: string
+  /** By labels that policies bound: Loki refuses a result of over 500 series. */
   readonly top?: string
+  /** By any labels, among the newest records. */
+  readonly newest?: string
   readonly table?: string
   readonly by?: string
   readonly first?: string
@@ -71,14 +80,15 @@ function queryNamed(name: string, known: Readonly<Record<string, string>>): stri
 }
 
 function panelOf(spec: PanelSpec, known: Readonly<Record<string, string>>): Builder<Panel> {
-  const { now, over_time, total, counts, top, table, by = '', first, columns = [] } = spec
+  const { now, over_time, total, counts, top, newest, table, by = '', first, columns = [] } = spec
   if (now !== undefined) return metricsNow(spec, now)
   if (over_time !== undefined) return metricsOverTime(spec, over_time)
   if (total !== undefined) return logsTotal(spec, queryNamed(total, known))
   if (counts !== undefined) return logsOverTime(spec, by, queryNamed(counts, known))
   if (top !== undefined) return topOf(spec, by, queryNamed(top, known), first)
+  if (newest !== undefined) return newestOf(spec, by.split(', '), queryNamed(newest, known))
   if (table !== undefined) return records(spec, columns, queryNamed(table, known))
-  throw new Error(`panel "${spec.title}": expected now, over_time, total, counts, top or table, got none`)
+  throw new Error(`panel "${spec.title}": expected now, over_time, total, counts, top, newest or table, got none`)
 }
 
 const textBox = (name: string, label: string, value: string): TextBoxVariableBuilder =>
@@ -155,24 +165,48 @@ const topOf = (look: Look, labels: string, of: string, first: string = labels): 
       },
     })
 
-/** Single records, newest first; `log_record_uid` opens the whole record. */
-const records = (look: Look, columns: readonly string[], expr: string): Builder<Panel> =>
-  described(new TablePanel(), look)
-    .height(2 * HEIGHT)
+/** The largest numbers of records among the newest ones, counted by Grafana: programs choose these labels, and can choose many. */
+const newestOf = (look: Look, labels: readonly string[], of: string): Builder<Panel> =>
+  described(new TablePanel(), { description: `Among the newest ${NEWEST.toLocaleString('en')} records.`, ...look })
+    .height(HEIGHT)
     .datasource(LOKI)
-    .withTarget(lokiQuery(expr).maxLines(500))
+    .withTarget(lokiQuery(`${of} ${kept(labels, CUT_NEWEST)} | line_format ""`).maxLines(NEWEST))
     .withTransformation({ id: 'extractFields', options: { source: 'labels', replace: false } })
     .withTransformation({
-      id: 'filterFieldsByName',
-      options: { include: { names: ['Time', ...columns, 'log_record_uid'] } },
+      id: 'groupBy',
+      options: {
+        fields: {
+          ...Object.fromEntries(labels.map((label) => [label, { aggregations: [], operation: 'groupby' }])),
+          Time: { aggregations: ['count'], operation: 'aggregate' },
+        },
+      },
     })
+    .withTransformation({ id: 'sortBy', options: { sort: [{ field: 'Time (count)', desc: true }] } })
+    .withTransformation({ id: 'limit', options: { limitField: 10 } })
+    .withTransformation({ id: 'organize', options: { renameByName: { 'Time (count)': 'events' } } })
+
+/** Only these labels, each cut to a number of bytes. */
+const kept = (labels: readonly string[], bytes: number): string =>
+  `| label_format ${labels.map((label) => `${label}="{{ trunc ${bytes} .${label} }}"`).join(', ')} | keep ${labels.join(', ')}`
+
+/** Single records, newest first; `log_record_uid` opens the whole record. */
+const records = (look: Look, columns: readonly string[], expr: string): Builder<Panel> => {
+  const labels = [...columns, 'log_record_uid']
+  const names = ['Time', ...labels]
+  return described(new TablePanel(), look)
+    .height(2 * HEIGHT)
+    .datasource(LOKI)
+    .withTarget(lokiQuery(`${expr} ${kept(labels, CUT_RECORDS)} | line_format ""`).maxLines(500))
+    .withTransformation({ id: 'extractFields', options: { source: 'labels', replace: false } })
+    .withTransformation({ id: 'filterFieldsByName', options: { include: { names } } })
     .withTransformation({
       id: 'organize',
-      options: { indexByName: Object.fromEntries(['Time', ...columns, 'log_record_uid'].map((name, i) => [name, i])) },
+      options: { indexByName: Object.fromEntries(names.map((name, i) => [name, i])) },
     })
     .overrideByName('log_record_uid', [
       { id: 'links', value: [{ title: 'Open the record', url: recordLink(), targetBlank: true }] },
     ])
+}
 
 /** A link to Explore with a cell's record. Its variables are not encoded, because Grafana replaces them without decoding. */
 function recordLink(): string {

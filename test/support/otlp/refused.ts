@@ -13,7 +13,7 @@ export const openOf = (path: string, returned = EACCES, change: Partial<HookEven
 
 const VARIABLES: Readonly<Record<string, string>> = { host: '.+', path: '.+', process: '.+', __range: '1h' }
 
-/** The panel *Refused* of the dashboard, and the query of the page. */
+/** Numbers of refused accesses, by the panel *Refused* of the dashboard and by the query of the page. */
 export function refusedQueries(service: string): string[] {
   const { panels }: { panels: Array<{ title: string }> } = JSON.parse(
     read('deploy/grafana/dashboards/file-access.json'),
@@ -23,5 +23,5 @@ export function refusedQueries(service: string): string[] {
   const page = blocks(read('docs/how-to/query-loki.md'), 'logql').find((query) => query.includes('ktrail_file_denied'))
   assert.ok(expr !== '' && page !== undefined, 'expected a panel and a query for refused accesses, found none')
   const ofPanel = String(JSON.parse(expr)).replaceAll(/\$(\w+)/g, (_, name) => VARIABLES[name] ?? service)
-  return [ofPanel, page.replaceAll('"ktrail"', JSON.stringify(service))]
+  return [ofPanel, `sum(count_over_time(${page.trim().replaceAll('"ktrail"', JSON.stringify(service))} [1h]))`]
 }

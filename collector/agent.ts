@@ -103,6 +103,6 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   telemetry.announce({ http, grpc })
   // Hooks of container runtimes hold up the start of a container.
   if (pods !== undefined || config.containers !== undefined) void api.load()
-  const running = { lock, ingest, line, delivery, telemetry, policies, folder, sources, reloader, ...records }
+  const running = { lock, ingest, line, delivery, telemetry, policies, folder, sources, reloader, ...records, log }
   return new Running(running, undo.move())
 }

@@ -19,7 +19,7 @@ import type { NamespaceCounts } from './telemetry/metrics/namespaces.ts'
 import type { RunRecords } from './telemetry/run-records.ts'
 
 export interface LineParts {
-  readonly ingest: Pick<Ingest, 'bytesRead' | 'events' | 'now' | 'reading'>
+  readonly ingest: Pick<Ingest, 'bytesRead' | 'endWaiting' | 'events' | 'lastNs' | 'now' | 'reading' | 'wake'>
   readonly enrichment: Enrichment
   readonly delivery: Pick<Delivery, 'publish' | 'fanout'>
   readonly lossRecords: LossRecords
@@ -42,6 +42,7 @@ export class Line {
   readonly #clock: Clock
   /** Never rejects. */
   #ended: Promise<void> = Promise.resolve()
+  #runEnd: { readonly untilNs: bigint; readonly next: () => void; readonly done: () => void; due: boolean } | undefined
 
   constructor(parts: LineParts, graceMs: number, clock: Clock = systemClock) {
     this.#clock = clock
@@ -78,9 +79,27 @@ export class Line {
     await waitAtMost(this.#ended, ms, this.#clock)
   }
 
+  /**
+   * Ends the run in the stream, when all records until a boot time have been read and published: publishes its last records and calls `next`. Reading
+   * goes on.
+   */
+  endRun(untilNs: bigint, next: () => void): Promise<void> {
+    return new Promise((done) => {
+      this.#runEnd = { untilNs, next, done, due: false }
+      this.#parts.ingest.wake()
+    })
+  }
+
+  /** Called when the ring is empty. */
+  #wantsTurn(): boolean {
+    const { enrichment, lossRecords, runRecords, changes } = this.#parts
+    if (this.#runEnd !== undefined) this.#runEnd.due = true
+    return this.#runEnd?.due === true || lossRecords.pending || runRecords.due || changes.due || enrichment.due
+  }
+
   async #run(): Promise<void> {
-    const { ingest, enrichment, delivery, lossRecords, runRecords, changes, namespaces, working } = this.#parts
-    const wantsTurn = (): boolean => lossRecords.pending || runRecords.due || changes.due || enrichment.due
+    const { ingest, enrichment, delivery, runRecords, changes, namespaces, working } = this.#parts
+    const wantsTurn = (): boolean => this.#wantsTurn()
     // Events that wait for enrichment come free without a wakeup of the ring.
     const polls = (): boolean => enrichment.waits
     let { bytesRead } = ingest
@@ -95,10 +114,25 @@ export class Line {
       if (changes.due) await this.#publishChanges(changes.take())
       await this.#publishLosses()
       if (runRecords.due) await this.#publishRun('heartbeat')
+      const end = this.#runEnd
+      if (end === undefined || !(end.due || ingest.lastNs >= end.untilNs)) continue
+      this.#runEnd = undefined
+      enrichment.end()
+      await delivery.publish(enrichment.pass(ingest.endWaiting()))
+      enrichment.end(this.#stopping.signal.aborted)
+      await this.#publishLast()
+      end.next()
+      end.done()
     }
-    await this.#publishChanges(changes.take(true))
     // Flush first, so that the last loss records include events that a sink still refuses.
     await delivery.fanout.flush(this.graceMs / 2)
+    await this.#publishLast()
+  }
+
+  /** The last records of a run. */
+  async #publishLast(): Promise<void> {
+    const { changes, lossRecords } = this.#parts
+    await this.#publishChanges(changes.take(true))
     lossRecords.finish()
     await this.#publishLosses()
     await this.#publishRun('stop')

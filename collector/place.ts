@@ -1,7 +1,7 @@
 /** The place that only one agent of a host has: its lock, and with it the spools, files and addresses of exporters. */
 import type { Config } from '../config/agent/schema.ts'
 import { gzip, zstd } from '../native/index.ts'
-import { startDelivery } from './delivery/delivery.ts'
+import { checkDelivery, startDelivery } from './delivery/delivery.ts'
 import type { Delivery, DeliveryOptions } from './delivery/delivery.ts'
 import type { Lock } from './host/sockets/lock.ts'
 import type { KernelSource } from './kernel/open.ts'
@@ -17,12 +17,19 @@ export interface PlaceOptions extends Pick<DeliveryOptions, 'nodeName' | 'log' |
   readonly stop: AbortSignal
 }
 
-/** Takes the lock, then starts the exporters; both go to `undo`. If the agent takes over, the earlier one has ended by then. */
+/**
+ * Takes the lock and starts the exporters; both go to `undo`. If the agent takes over, the earlier one has closed its exporters by then, and ends
+ * when these are open.
+ */
 export async function takePlace(
   undo: AsyncDisposableStack,
   exporters: Config['exporters'],
   { source, takesOver = false, stop, ...context }: PlaceOptions,
 ): Promise<Place> {
+  const options = { ...context, compressors: { gzip, zstd } }
+  if (takesOver) await checkDelivery(exporters, options)
   const lock = undo.use(await source.lock(takesOver))
-  return { lock, delivery: undo.use(await startDelivery(exporters, { ...context, compressors: { gzip, zstd } }, stop)) }
+  const delivery = undo.use(await startDelivery(exporters, options, AbortSignal.any([stop, lock.lost])))
+  await lock.confirm()
+  return { lock, delivery }
 }

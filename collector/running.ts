@@ -1,19 +1,25 @@
 /** A running agent: stop, hurry, reopen and reload. */
 import { bootTime } from '../native/index.ts'
+import { setTimeout as pause } from 'node:timers/promises'
+import { systemClock } from '../config/base/time/clock.ts'
+import { waitAtMost } from '../config/base/time/deadline.ts'
 import type { Delivery } from './delivery/delivery.ts'
-import type { Lock } from './host/sockets/lock.ts'
+import type { Log } from './host/log.ts'
+import type { Lock, Successor } from './host/sockets/lock.ts'
 import type { Ingest } from './ingest/ingest.ts'
 import type { Line } from './line.ts'
 import type { PolicyFolder } from './policies/folder.ts'
 import type { Policies } from './policies/registry.ts'
 import type { Reloader } from './reload/reloader.ts'
+import type { AgentRecords } from './telemetry/records.ts'
 import type { RunRecords } from './telemetry/run-records.ts'
 import type { Telemetry } from './telemetry/telemetry.ts'
 
 export interface RunningParts {
-  readonly lock: Pick<Lock, 'asked' | 'until'>
+  readonly lock: Pick<Lock, 'asked'>
   readonly ingest: Pick<Ingest, 'atNs'>
   readonly runRecords: Pick<RunRecords, 'until'>
+  readonly beginRun: AgentRecords['beginRun']
   readonly line: Line
   readonly delivery: Delivery
   readonly telemetry: Telemetry
@@ -22,13 +28,19 @@ export interface RunningParts {
   /** Other sources of policies. */
   readonly sources: AsyncDisposable
   readonly reloader: Reloader
+  readonly log: Pick<Log, 'info' | 'error'>
 }
 
 /** Time for the pipeline to end after the exporters have stopped: the ring may fill as fast as it is read. */
 const STUCK_MS = 1_000
+/** Longer than a hook takes from its time stamp until its record is in the ring. */
+const IN_FLIGHT_MS = 50
+const IN_FLIGHT_NS = BigInt(IN_FLIGHT_MS) * 1_000_000n
+/** Time for a successor to open its exporters: a large spool takes seconds. */
+const CONFIRM_MS = 30_000
 
 /** The part that commands use. */
-export type RunningAgent = Pick<Running, 'failed' | 'asked' | 'alive' | 'stop' | 'hurry' | 'reopen' | 'reload'>
+export type RunningAgent = Pick<Running, 'failed' | 'replaced' | 'alive' | 'stop' | 'hurry' | 'reopen' | 'reload'>
 
 export class Running {
   /** Rejects if the agent cannot continue; call `stop` then. */
@@ -36,6 +48,7 @@ export class Running {
   readonly #parts: RunningParts
   readonly #rest: AsyncDisposable
   #ending: Promise<{ readonly droppedAtStop: number }> | undefined
+  #handingOver: Promise<boolean> | undefined
 
   /** `rest`: everything else, closed at the end. */
   constructor(parts: RunningParts, rest: AsyncDisposable) {
@@ -44,9 +57,47 @@ export class Running {
     this.#rest = rest
   }
 
-  /** Resolves to the pid of an agent that wants the place of this one and gets it by `stop`. Before this call, such an agent is refused. */
-  asked(): Promise<number> {
-    return this.#parts.lock.asked()
+  /** Resolves to the pid of an agent that has taken the place of this one; call `stop` then. Before this call, such an agent is refused. */
+  async replaced(): Promise<number> {
+    for (;;) {
+      const successor = await this.#parts.lock.asked()
+      if (this.#ending !== undefined) continue
+      const { log } = this.#parts
+      log.info({ pid: successor.pid }, 'another agent takes over')
+      this.#handingOver = this.#handOver(successor).catch((error: unknown) => {
+        log.error({ error: String(error) }, 'handing over failed')
+        successor.refuse()
+        return false
+      })
+      if (await this.#handingOver) return successor.pid
+      this.#handingOver = undefined
+      log.error({ pid: successor.pid }, 'the other agent did not take over, and this one goes on')
+    }
+  }
+
+  /**
+   * Ends the run and closes its exporters, while all hooks stay attached. Later events are held in the queues of the next run's exporters, then in
+   * the ring. Resolves to whether the successor has opened its exporters; if not, the next run begins.
+   */
+  #handOver(successor: Successor): Promise<boolean> {
+    const { ingest, runRecords, beginRun, line, delivery } = this.#parts
+    return delivery.giveAway(async (next) => {
+      const { fanout } = delivery
+      const graceEnds = performance.now() + line.graceMs
+      await fanout.flush(line.graceMs / 2)
+      const untilNs = bootTime()
+      const until = ingest.atNs(untilNs)
+      runRecords.until = until
+      await pause(IN_FLIGHT_MS)
+      const ended = Promise.race([line.endRun(untilNs + IN_FLIGHT_NS, next), line.failed])
+      // A blocking exporter can hold the line until its own grace ends.
+      await waitAtMost(ended, Math.max(0, graceEnds - performance.now()), systemClock)
+      await fanout.stop(Math.max(0, graceEnds - performance.now()))
+      await ended
+      if (await successor.confirms(untilNs, CONFIRM_MS)) return true
+      await beginRun(until)
+      return false
+    })
   }
 
   /** Whether the ring is read, as /livez answers. */
@@ -56,20 +107,19 @@ export class Running {
 
   /** Detaches, drains within the configured grace, closes. A second call returns the first's promise. */
   stop(): Promise<{ readonly droppedAtStop: number }> {
-    this.#ending ??= this.#drain()
+    this.#ending ??= Promise.resolve(this.#handingOver).then(() => this.#drain())
     return this.#ending
   }
 
   async #drain(): Promise<{ readonly droppedAtStop: number }> {
-    const { lock, ingest, runRecords, line, delivery, telemetry, policies, folder, sources, reloader } = this.#parts
+    const { ingest, runRecords, line, delivery, telemetry, policies, folder, sources, reloader } = this.#parts
     telemetry.ready = false
     await reloader.end()
     const { graceMs } = line
     const graceEnds = performance.now() + graceMs
     folder[Symbol.dispose]()
     // Until here, all hooks are attached.
-    lock.until = bootTime()
-    runRecords.until = ingest.atNs(lock.until)
+    runRecords.until = ingest.atNs(bootTime())
     // A running change by a source ends with the policies.
     const ended = sources[Symbol.asyncDispose]()
     await policies[Symbol.asyncDispose]()

@@ -214,13 +214,17 @@ export class FanOut {
     return [...this.#senders, ...this.#leaving.map(({ sender }) => sender)]
   }
 
+  get pressure(): MemoryPressure {
+    return this.#pressure
+  }
+
   /** Sets the memory pressure for every sender. */
   set pressure(pressure: MemoryPressure) {
     this.#pressure = pressure
     for (const sender of this.#senders) sender.pressure = pressure
   }
 
-  /** Opens every sink. When all have settled, throws the first ExportError; the caller then calls `stop`. */
+  /** Opens every sink that is not open. When all have settled, throws the first ExportError; the caller then calls `stop`, or `start` again. */
   async start(): Promise<void> {
     const results = await Promise.allSettled(this.#senders.map((sender) => sender.start()))
     for (const result of results) if (result.status === 'rejected') throw result.reason

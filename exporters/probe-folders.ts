@@ -38,6 +38,13 @@ interface Room extends Place {
   readonly growth: number
 }
 
+/** The folders that cannot be written to; their room does not matter. */
+export async function unusableFolders(all: ReadonlyArray<readonly [string, EffectiveExporter]>): Promise<Probed[]> {
+  const places = all.flatMap(([name, config]) => placesOf(name, config))
+  const found = await Promise.all(places.map((place) => place.check().then(() => undefined, failedAt(place))))
+  return found.filter((each) => each !== undefined)
+}
+
 /** One row for each folder. Places on one file system share its room. */
 export async function probeFolders(exporters: ReadonlyArray<readonly [string, EffectiveExporter]>): Promise<Probed[]> {
   const found = await Promise.all(

@@ -3,11 +3,11 @@ import type { EffectiveExporter } from '../config/agent/effective.ts'
 import { logsAddress } from '../config/agent/exporters/otel.ts'
 import type { Config } from '../config/agent/schema.ts'
 import type { ExportersContext } from './sinks/context.ts'
-import { errnoOf, textOf } from './contract/errors.ts'
+import { ExportError, errnoOf, textOf } from './contract/errors.ts'
 import { Numberings } from './contract/numbering.ts'
 import { systemClock } from '../config/base/time/clock.ts'
 import { waitAtMost, within } from '../config/base/time/deadline.ts'
-import { probeFolders } from './probe-folders.ts'
+import { probeFolders, unusableFolders } from './probe-folders.ts'
 import type { Probed } from './probe-folders.ts'
 import { makeRoute } from './start.ts'
 import type { Made } from './start.ts'
@@ -25,12 +25,7 @@ export async function probeExporters(
   context: ExportersContext,
   timeoutMs: number,
 ): Promise<Probed[]> {
-  const numberings = new Numberings(context.epoch)
-  const made = await Promise.all(
-    Object.entries(exporters).map(
-      async ([name, config]) => [name, await makeRoute(name, config, context, numberings.of(name))] as const,
-    ),
-  )
+  const made = await makeRoutes(exporters, context)
   const [sinks, folders] = await Promise.all([
     Promise.all(made.map(async ([name, route]) => ({ name, ...(await probed(route, timeoutMs)) }))),
     probeFolders(made.map(([name, { config }]) => [name, config])),
@@ -40,6 +35,31 @@ export async function probeExporters(
     state,
     text: text.length <= MOST_CHARACTERS ? text : `${text.slice(0, MOST_CHARACTERS)}…`,
   }))
+}
+
+/**
+ * Tries what can be known before the exporters are opened: whether they can be made, and their files and folders written to. Another agent may have
+ * them open. Rejects with ExportError.
+ */
+export async function checkExporters(exporters: Config['exporters'], context: ExportersContext): Promise<void> {
+  const made = await makeRoutes(exporters, context)
+  const files = made.filter(([, { config }]) => config.type === 'file')
+  const found = await Promise.all(files.map(async ([name, route]) => ({ name, ...(await probed(route, STOP_MS)) })))
+  const unusable = await unusableFolders(made.map(([name, { config }]) => [name, config]))
+  const failed = [...found, ...unusable].find(({ state }) => state === 'failed')
+  if (failed !== undefined) throw new ExportError('UNUSABLE', `exporters.${failed.name}: ${failed.text}`)
+}
+
+function makeRoutes(
+  exporters: Config['exporters'],
+  context: ExportersContext,
+): Promise<Array<readonly [string, Made]>> {
+  const numberings = new Numberings(context.epoch)
+  return Promise.all(
+    Object.entries(exporters).map(
+      async ([name, config]) => [name, await makeRoute(name, config, context, numberings.of(name))] as const,
+    ),
+  )
 }
 
 async function probed({ config, sink: { exporter } }: Made, timeoutMs: number): Promise<Omit<Probed, 'name'>> {

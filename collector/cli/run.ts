@@ -75,13 +75,13 @@ export async function live(
   failedStarts.clear()
   notify.ready(() => agent.alive())
   runs(agent)
-  const why = await Promise.race([agent.failed, reported, agent.asked()]).catch(async (error: unknown) => {
+  const why = await Promise.race([agent.failed, reported, agent.replaced()]).catch(async (error: unknown) => {
     // Held events may still be delivered.
     await agent.stop()
     throw error
   })
   if (typeof why === 'number') {
-    log.info({ pid: why }, 'stopping: another agent takes over')
+    log.info({ pid: why }, 'stopping: another agent has taken over')
     notify.handingOver(why)
   } else {
     log.info({ signal: why }, 'stopping')

@@ -111,9 +111,9 @@ export class Enrichment {
     return { bytes: this.#bytes, events }
   }
 
-  /** The agent stops: the next `pass` returns everything, and no event waits any more. */
-  end(): void {
-    this.#ended = true
+  /** The agent or its run stops: the next `pass` returns everything, and no event waits any more, until `end(false)`. */
+  end(isEnded = true): void {
+    this.#ended = isEnded
   }
 
   #release(passed: Event[]): void {

@@ -61,6 +61,8 @@ export class Ingest implements Disposable {
   leftToOther = 0
   /** Bytes read from the ring. */
   bytesRead = 0
+  /** Boot time in nanoseconds of the last record that was read. */
+  lastNs = 0n
   /** Number of times that the ring was empty, and the ends of all calls that had left the kernel's map were known. */
   emptied = 0
   readonly #options: IngestOptions
@@ -195,9 +197,14 @@ export class Ingest implements Disposable {
       // The events are encoded.
       this.processes.trim()
     }
+    yield this.endWaiting()
+  }
+
+  /** The events of calls and aggregates that wait, as far as they are known. */
+  endWaiting(): ProcessEvent[] {
     this.returns.endAll(this.#ended)
     this.aggregates.endAll(this.#ended)
-    yield this.#ended.splice(0)
+    return this.#ended.splice(0)
   }
 
   #take(chunk: Chunk): Event[] {
@@ -205,8 +212,11 @@ export class Ingest implements Disposable {
     const [sinceSec, sinceNsec] = [Number(this.#since / NSEC), Number(this.#since % NSEC)]
     this.#clock.refresh()
     const events: ProcessEvent[] = this.#ended.splice(0)
+    let [lastSec, lastNsec] = [0, 0]
     accounting.undecoded += decodeChunk(chunk, (raw, bytes) => {
       accounting.tracker.see(raw.cpu, raw.seq)
+      lastSec = raw.sec
+      lastNsec = raw.nsec
       if (raw.op === 'return') {
         returns.end(raw, events)
         return
@@ -233,6 +243,7 @@ export class Ingest implements Disposable {
         else returns.add(raw, event, this.hooks.returnOf(raw.hookId, raw.selector), events)
       }
     })
+    this.lastNs = BigInt(lastSec) * NSEC + BigInt(lastNsec)
     // Here too: the ring may never be empty.
     this.aggregates.due(events)
     this.#reconciler.read(chunk.length)

@@ -1,6 +1,7 @@
 import type { Config } from '../../config/agent/schema.ts'
 import type { Delivery } from '../delivery/delivery.ts'
 import type { Ingest } from '../ingest/ingest.ts'
+import type { Timestamp } from '../../exporters/contract/event.ts'
 import { LastRuns } from './last-runs.ts'
 import { LossRecords } from './loss-records.ts'
 import { Losses } from './losses.ts'
@@ -12,6 +13,8 @@ import { RunRecords } from './run-records.ts'
 export interface AgentRecords {
   readonly lossRecords: LossRecords
   readonly runRecords: RunRecords
+  /** Begins another run of this agent, which has everything from this time on. */
+  readonly beginRun: (from: Timestamp) => Promise<void>
   readonly namespaces: NamespaceCounts | undefined
 }
 
@@ -24,20 +27,27 @@ export async function makeRecords(
   const ofLosses = {
     losses: new Losses(lossy),
     get exporters() {
-      return delivery.fanout.senders
+      return delivery.senders
     },
-    ranges: delivery.lostRanges,
+    get ranges() {
+      return delivery.lostRanges
+    },
     log,
   }
-  const ofRuns = {
+  const lastRuns = (): Promise<LastRuns> => LastRuns.open(config.state_dir, delivery.epoch, log)
+  const runRecords = new RunRecords({
     heartbeatMs: config.heartbeat,
-    lastRuns: await LastRuns.open(config.state_dir, delivery.epoch, log),
+    lastRuns: await lastRuns(),
     exporters: () => delivery.fanout.numbered,
     from: ingest.from,
-  }
+  })
   return {
     lossRecords: new LossRecords(ofLosses, performance.now()),
-    runRecords: new RunRecords(ofRuns),
+    runRecords,
+    beginRun: async (from) => {
+      await runRecords.noted
+      runRecords.begin(await lastRuns(), from)
+    },
     namespaces: config.kubernetes?.metrics_by_namespace === true ? new NamespaceCounts() : undefined,
   }
 }

@@ -14,28 +14,41 @@ export interface RunRecordsOptions {
 }
 
 export class RunRecords {
-  readonly #options: RunRecordsOptions
+  #options: RunRecordsOptions
+  #begins = false
+  /** Resolves when the last record has been noted as that of the last run. */
+  noted: Promise<void> = Promise.resolve()
   #madeMs = 0
   /** Whether it is time for a heartbeat. */
   due = false
   /** By exporter, of this run. */
   readonly #destinations = new Map<string, string>()
-  readonly #moved: Record<string, number> = {}
-  /** The time until which the agent reports everything; undefined while it does not stop. */
+  #moved: Record<string, number> = {}
+  /** The time until which the run has everything; undefined while it does not end. */
   until: Timestamp | undefined
 
   constructor(options: RunRecordsOptions) {
     this.#options = options
   }
 
+  /** The next record is the first of another run. */
+  begin(lastRuns: RunRecordsOptions['lastRuns'], from: Timestamp): void {
+    this.#options = { ...this.#options, lastRuns, from }
+    this.#moved = {}
+    this.#destinations.clear()
+    this.until = undefined
+    this.#begins = true
+    this.due = true
+  }
+
   /** Housekeeping, every few seconds: heartbeats need no timer of their own. `nowMs`: monotonic. */
   tick(nowMs: number): void {
-    this.due = nowMs - this.#madeMs >= this.#options.heartbeatMs
+    this.due = this.until === undefined && nowMs - this.#madeMs >= this.#options.heartbeatMs
   }
 
   /** Makes a record due: something about the exporters has changed. */
   hurry(): void {
-    this.due = true
+    this.due = this.until === undefined
   }
 
   /** The record; undefined if no exporter takes it. */
@@ -43,10 +56,12 @@ export class RunRecords {
     this.#madeMs = nowMs
     this.due = false
     const { exporters, lastRuns, heartbeatMs, from } = this.#options
+    if (this.#begins && phase === 'heartbeat') phase = 'start'
+    this.#begins = false
     const numbered = exporters()
     if (numbered.length === 0) return undefined
     for (const exporter of numbered) this.#follow(exporter)
-    void lastRuns.note(numbered)
+    this.noted = lastRuns.note(numbered)
     const filtered = numbered.flatMap(({ name, filtered: some }) => (some ? [name] : []))
     const watched = { from: isoTime(from), ...(phase === 'stop' && this.until && { until: isoTime(this.until) }) }
     const about = { previous: lastRuns.previous, filtered, moved: { ...this.#moved }, ...watched }

@@ -118,7 +118,9 @@ export class Telemetry implements AsyncDisposable {
     const { nodeName, facts } = this.#options
     const made = (): Record<string, number> => ({ ...ingest.made, events_lost: lossRecords.published })
     return {
-      epoch: delivery.epoch,
+      get epoch() {
+        return delivery.epoch
+      },
       nodeName,
       access,
       delivery,

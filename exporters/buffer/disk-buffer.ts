@@ -24,7 +24,7 @@ import { reserveOf } from './queue.ts'
 import type { QueuedPart } from './queue.ts'
 import { readBack } from './read-back.ts'
 
-/** Opens the spool; called once. */
+/** Opens the spool; called until it succeeds. */
 export type OpenSpool = (onLoss: (loss: Loss) => void) => Promise<Spool>
 
 export interface DiskBufferDeps extends BufferDeps {
@@ -68,6 +68,7 @@ export class DiskBuffer extends MemoryBuffer {
   }
 
   override async start(): Promise<void> {
+    if (this.#spool !== undefined) return
     const spool = await this.#deps.openSpool((loss) => this.#lost(loss))
     this.#spool = spool
     this.#spooled = spool.stats().events

@@ -63,7 +63,10 @@ export class DeadLetterFile {
 
   /** Opens the file. Rejects with ExportError UNUSABLE for a path that can never work, but not for a full disk. */
   start(): Promise<void> {
-    this.#starting ??= this.#file.start()
+    this.#starting ??= this.#file.start().catch((error: unknown) => {
+      this.#starting = undefined
+      throw error
+    })
     return this.#starting
   }
 

@@ -78,8 +78,9 @@ export class Sender {
     this.#chain = this.#chainTo({ exporter, config, rateLimit, deadLetters })
   }
 
-  /** Opens the spool and the sink and begins to send. Throws ExportError if one of them can never work. */
+  /** Opens the spool and the sink and begins to send. Throws ExportError if one of them cannot work; it may then be called again. */
   async start(): Promise<void> {
+    if (this.#state !== 'starting') return
     await this.open()
     this.run()
   }

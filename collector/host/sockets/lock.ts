@@ -1,12 +1,17 @@
 /**
  * One agent per host: a second one would report everything twice, and report the first one's accesses. An agent that has attached its hooks may
- * ask the holder for its place:
+ * ask the holder for its place. The holder watches until the successor has opened its exporters:
  *
- *   successor: "take over PID"   holder detaches, delivers, releases the lock: "since NANOSECONDS", end   successor: takes the lock
+ *   successor: "take over PID"        holder: delivers, closes its exporters, still watches: "since NANOSECONDS"
+ *   successor: opens them: "ready"    holder: detaches, releases the lock, end
+ *   successor: takes the lock
+ *
+ * Without "ready" in time, the holder ends the connection and goes on.
  */
 import { once } from 'node:events'
 import { connect, createServer } from 'node:net'
 import type { Socket } from 'node:net'
+import { setTimeout as pause } from 'node:timers/promises'
 import { errnoOf } from '../../../config/base/unreadable.ts'
 import { CollectorError } from '../../errors.ts'
 import { answers, listenOnPath } from './unix-socket.ts'
@@ -18,6 +23,9 @@ import { answers, listenOnPath } from './unix-socket.ts'
 const PATH = '/run/ktrail/lock'
 const REQUEST = /^take over (\d{1,10})\n$/
 const ANSWER = /^since (\d{1,19})\n$/
+const READY = 'ready\n'
+/** The holder does not hand over now. */
+const NO = 'no\n'
 const MOST_CHARACTERS = 64
 const REQUEST_MS = 5_000
 /** Longer than any grace of the holder that a service manager waits for. */
@@ -27,20 +35,31 @@ const HOLDER_MS = 150_000
 export interface Lock extends Disposable {
   /** The boot time in nanoseconds from which the agent reports, because the earlier agent reports until then; undefined: there was none. */
   readonly since: bigint | undefined
-  /** Resolves to the pid of an agent that asks for the place of this one. Before this call, such an agent is refused. */
-  asked(): Promise<number>
-  /** Told to that agent when the lock is released: the boot time in nanoseconds until which this one reports everything. */
-  until: bigint
+  /** Aborts if the earlier agent goes on, because this one did not confirm in time. */
+  readonly lost: AbortSignal
+  /** The exporters are open. Resolves when this agent is the only one; rejects with CollectorError ALREADY_RUNNING. */
+  confirm(): Promise<void>
+  /** Resolves to the next agent that asks for the place of this one. Before this call, such an agent is refused. */
+  asked(): Promise<Successor>
+}
+
+/** An agent that asks for the place of this one. */
+export interface Successor {
+  readonly pid: number
+  /** `until`: this agent reports everything before this boot time. Resolves to whether the other one says in time that its exporters are open. */
+  confirms(until: bigint, ms: number): Promise<boolean>
+  refuse(): void
 }
 
 /** Takes the lock; rejects with CollectorError ALREADY_RUNNING. */
-export function takeLock(path: string = PATH): Promise<Lock> {
-  return take(path)
+export async function takeLock(path: string = PATH): Promise<Lock> {
+  const taken = await take(path, 'another ktrail agent runs on this host')
+  return { ...taken, since: undefined, lost: new AbortController().signal, confirm: async () => {} }
 }
 
 /**
- * Takes the lock. An agent that holds it is asked to stop first, and this resolves when it has released the lock. Rejects with CollectorError
- * ALREADY_RUNNING if the holder does not hand over.
+ * Asks the agent that holds the lock for its place; resolves when that one has closed its exporters, or has ended. Rejects with CollectorError
+ * ALREADY_RUNNING if it does not hand over. `confirm` takes the lock.
  */
 export async function takeOver(path: string = PATH, holderMs: number = HOLDER_MS): Promise<Lock> {
   const holder = connect(path)
@@ -51,10 +70,40 @@ export async function takeOver(path: string = PATH, holderMs: number = HOLDER_MS
     if (errno === 'ECONNREFUSED' || errno === 'ENOENT') return takeLock(path)
     throw refused(`cannot take the lock ${path} (one agent per host): ${String(error)}`, error)
   }
+  holder.on('error', () => {})
+  const ended = new Promise((resolve) => holder.once('close', resolve)).then(() => staysLocked(path))
   holder.write(`take over ${process.pid}\n`)
-  const answer = ANSWER.exec(await lineOf(holder, holderMs))?.[1]
-  holder.destroy()
-  return take(path, answer === undefined ? undefined : BigInt(answer), 'the running ktrail agent does not hand over')
+  const word = await lineOf(holder, holderMs)
+  const answer = ANSWER.exec(word)?.[1]
+  holder.resume()
+  const busy = 'the running ktrail agent does not hand over'
+  if (word === NO) throw busyError(busy)
+  const lost = new AbortController()
+  let taken = answer === undefined ? await ended.then(() => take(path, busy)) : undefined
+  let confirmed = taken !== undefined
+  void ended.then((stays) => {
+    if (confirmed || !stays) return
+    lost.abort(refused('the running ktrail agent goes on: the exporters of this one were not open in time'))
+  })
+  return {
+    since: answer === undefined ? undefined : BigInt(answer),
+    lost: lost.signal,
+    confirm: async () => {
+      confirmed = true
+      if (taken !== undefined) return
+      holder.write(READY)
+      const timer = setTimeout(() => holder.destroy(), holderMs)
+      await ended
+      clearTimeout(timer)
+      taken = await take(path, busy)
+    },
+    asked: () => taken?.asked() ?? Promise.reject(new Error('the lock is not taken')),
+    [Symbol.dispose]: () => {
+      confirmed = true
+      holder.destroy()
+      taken?.[Symbol.dispose]()
+    },
+  }
 }
 
 /** Whether an agent of this host holds the lock. */
@@ -62,17 +111,31 @@ export function isLocked(path: string = PATH): Promise<boolean> {
   return answers(path)
 }
 
-async function take(path: string, since?: bigint, busy = 'another ktrail agent runs on this host'): Promise<Lock> {
-  let successor: Socket | undefined
-  let onAsked: ((pid: number) => void) | undefined
+/** False as soon as no agent holds the lock. The kernel closes the connections of a killed one before its lock. */
+async function staysLocked(path: string): Promise<boolean> {
+  for (let i = 0; i < 20; i++) {
+    // oxlint-disable-next-line no-await-in-loop -- waits
+    if (!(await isLocked(path))) return false
+    // oxlint-disable-next-line no-await-in-loop -- waits
+    await pause(50)
+  }
+  return true
+}
+
+/** `busy`: the error if another agent holds it. */
+async function take(path: string, busy: string): Promise<Disposable & Pick<Lock, 'asked'>> {
+  /** The connection of the agent that is to take over. */
+  let current: Socket | undefined
+  let onAsked: ((successor: Successor) => void) | undefined
   const server = createServer((socket) => {
     socket.on('error', () => {})
     void lineOf(socket, REQUEST_MS).then((text) => {
       const pid = REQUEST.exec(text)?.[1]
-      if (pid === undefined || onAsked === undefined || successor !== undefined) socket.destroy()
+      if (pid === undefined) socket.destroy()
+      else if (onAsked === undefined || current !== undefined) socket.end(NO)
       else {
-        successor = socket
-        onAsked(Number(pid))
+        current = socket.once('close', () => (current = undefined))
+        onAsked(successorOf(socket, Number(pid)))
       }
     })
   })
@@ -81,22 +144,32 @@ async function take(path: string, since?: bigint, busy = 'another ktrail agent r
     throw refused(`cannot take the lock ${path} (one agent per host): ${why}`, cause)
   })
   if (holder === 'a program that listens') {
-    throw refused(`${busy}: stop it first (systemctl stop ktrail, or see \`pgrep -af ktrail\`)`)
+    throw busyError(busy)
   }
   if (holder !== undefined) {
     throw refused(`cannot take the lock ${path} (one agent per host): the path is used by ${holder}; remove it`)
   }
   server.unref()
-  const lock: Lock = {
-    since,
-    until: 0n,
+  return {
     asked: () => new Promise((resolve) => (onAsked = resolve)),
     [Symbol.dispose]: () => {
       server.close()
-      successor?.end(lock.until === 0n ? '' : `since ${lock.until}\n`)
+      current?.end()
     },
   }
-  return lock
+}
+
+function successorOf(socket: Socket, pid: number): Successor {
+  return {
+    pid,
+    confirms: async (until, ms) => {
+      socket.write(`since ${until}\n`)
+      const isReady = (await lineOf(socket, ms)) === READY
+      if (!isReady) socket.destroy()
+      return isReady
+    },
+    refuse: () => socket.destroy(),
+  }
 }
 
 /** The first line of the other side, or what it wrote before it left; '' if neither comes in this time. A long line is cut. */
@@ -115,6 +188,10 @@ async function lineOf(socket: Socket, ms: number): Promise<string> {
     clearTimeout(timer)
   }
   return text
+}
+
+function busyError(busy: string): CollectorError {
+  return refused(`${busy}: stop it first (systemctl stop ktrail, or see \`pgrep -af ktrail\`)`)
 }
 
 function refused(message: string, cause?: unknown): CollectorError {

@@ -93,6 +93,10 @@ export interface AgentOptions {
   readonly module?: string
   /** On a kernel that plays the programs of `runs`, on any host (test/support/kernel/host-agent.ts). */
   readonly replayed?: boolean
+  /** A replayed agent on whose host this one starts, to take over; its stream is of real times. */
+  readonly takesOver?: TestAgent
+  /** Called when the process has been started, long before it is ready. */
+  readonly onStarted?: (agent: TestAgent) => void
   /** Sends SIGUSR1 every 10 ms until the agent is ready. */
   readonly sigusr1?: boolean
   /** All capabilities that the agent starts with, as setpriv names them: `+bpf,+perfmon`; this process's own when absent. */
@@ -186,6 +190,7 @@ export class TestAgent implements AsyncDisposable {
   /** Starts an agent and waits until /readyz answers 200. Throws with its log if it ends before. */
   static async start(options: AgentOptions = {}): Promise<TestAgent> {
     const agent = new TestAgent(options)
+    options.onStarted?.(agent)
     try {
       using signals = options.sigusr1 === true ? new Sigusr1(agent.pid) : undefined
       await agent.#ready(options.readyMs)
@@ -239,8 +244,10 @@ export class TestAgent implements AsyncDisposable {
     this.#log = new LineFile(join(this.folder, 'log'))
     this.#stdout = new LineFile(join(this.folder, 'stdout'))
     const [out, err] = [openSync(this.#stdout.path, 'a'), openSync(this.#log.path, 'a')]
+    const { takesOver } = options
+    const beside = ['nsenter', '-m', '-t', `${takesOver?.pid}`, process.execPath, ...launchOf().flags, HOST_AGENT]
     const [program, ...words] = this.#replayed
-      ? commandLine([configFile], options, REPLAYED)
+      ? commandLine([configFile, ...(takesOver ? ['--takeover'] : [])], options, takesOver ? beside : REPLAYED)
       : commandLine(['run', '--config', configFile], options)
     this.#child = spawn(program, words, {
       stdio: ['ignore', out, err, ...(this.#replayed ? (['ipc'] as const) : [])],

@@ -1,9 +1,12 @@
 /**
- * `ktrail run` on a kernel that plays records: `node host-agent.ts CONFIG`. A message of the parent is a number of reads of FILE by one process that
+ * `ktrail run` on a kernel that plays records: `node host-agent.ts CONFIG [OPTION…]`. With KTRAIL_BOOT_TIME=1 the records have the time at which they
+ * are played, for agents that take over from one another; KTRAIL_STOPS names the stage in which the process stops itself: `asked` for its place, or
+ * `opening` its exporters in another one's. A message of the parent is a number of reads of FILE by one process that
  * runs already, or a program that runs; the same message is the answer, when their records are in the ring.
  */
 import { fileURLToPath } from 'node:url'
 import { valueIndex } from '../../../collector/kernel/layout/hook.ts'
+import type { Lock, Successor } from '../../../collector/host/sockets/lock.ts'
 import { HOST_KERNEL } from '../../../collector/kernel/open.ts'
 import { PROCESS_FLAGS } from '../../../collector/wire/flags.ts'
 import { NOP, typeNamed } from '../../../config/policy/arguments.ts'
@@ -11,6 +14,7 @@ import type { HookSpec, Selector } from '../../../config/policy/policy.ts'
 import { kernel as factsOf } from '../../unit/collector/support/facts.ts'
 import { RingRecords } from '../recording/ring-records.ts'
 import type { HookValue, Stamp } from '../recording/ring-records.ts'
+import { bootTime } from '../../../native/index.ts'
 import { FILE, SYMBOLS } from './functions.ts'
 import { ReplayKernel } from './replay.ts'
 
@@ -24,7 +28,9 @@ const MAIN = fileURLToPath(new URL('../../../collector/main.ts', import.meta.url
 const START_NS = 600_000_000_000n
 const FIRST_PID = 2000
 const READS = 'security_file_permission'
-const kernel = new ReplayKernel({ facts: factsOf(6, 12), symbols: SYMBOLS })
+/** In the folder /run/ktrail that the tests give to each agent, or to those that take over from one another. */
+const lockPath = '/run/ktrail/lock'
+const kernel = new ReplayKernel({ facts: factsOf(6, 12), symbols: SYMBOLS, lockPath })
 let played = 0n
 let pid = FIRST_PID
 
@@ -33,7 +39,10 @@ const called = (index: number, type: string): number => valueIndex({ index, type
 const fileAt = (path: string): HookValue => ({ kind: 'file', path, inode: 7n, mode: 0o100644 })
 const READ: HookValue = { kind: 'int', value: 4n }
 const ZERO: HookValue = { kind: 'int', value: 0n }
-const now = (): bigint => START_NS + 1000n * ++played
+const now = (): bigint => {
+  played++
+  return process.env['KTRAIL_BOOT_TIME'] === '1' ? bootTime() : START_NS + 1000n * played
+}
 
 function reads(count: number): Buffer {
   const ring = new RingRecords(played)
@@ -88,6 +97,16 @@ process.on('message', (message: number | Program) => {
 })
 // The channel alone does not keep the agent alive.
 process.channel?.unref()
-Object.assign(HOST_KERNEL, kernel.source)
-process.argv = [process.execPath, MAIN, 'run', '--config', process.argv[2] ?? '']
+Object.assign(HOST_KERNEL, {
+  ...kernel.source,
+  lock: async (takesOver: boolean): Promise<Lock> => {
+    const lock = await kernel.source.lock(takesOver)
+    const { asked } = lock
+    if (process.env['KTRAIL_STOPS'] === 'opening') process.kill(process.pid, 'SIGSTOP')
+    if (process.env['KTRAIL_STOPS'] !== 'asked') return lock
+    const stops = (successor: Successor): Successor => (process.kill(process.pid, 'SIGSTOP'), successor)
+    return Object.assign(lock, { asked: () => asked().then(stops) })
+  },
+})
+process.argv = [process.execPath, MAIN, 'run', '--config', process.argv[2] ?? '', ...process.argv.slice(3)]
 await import(MAIN)

@@ -72,7 +72,13 @@ export class ReplayKernel implements Kernel, KernelPrograms {
       lock: async (takesOver) => {
         const { lockPath } = this.#options
         if (lockPath !== undefined) return takesOver ? takeOver(lockPath) : takeLock(lockPath)
-        return { since: undefined, until: 0n, asked: () => new Promise(() => {}), [Symbol.dispose]: () => {} }
+        return {
+          since: undefined,
+          lost: new AbortController().signal,
+          confirm: async () => {},
+          asked: () => new Promise(() => {}),
+          [Symbol.dispose]: () => {},
+        }
       },
       facts: async () => this.#options.facts,
       open: async ({ ring }) => {

@@ -22,6 +22,9 @@ class FakeIngest {
   readonly reading = new Reading()
   readonly #waiting: Event[][] = []
   bytesRead = 0
+  lastNs = 0n
+  readonly endWaiting = (): [] => []
+  readonly wake = (): void => this.#wake?.()
   #wake: (() => void) | undefined
   failure: Error | undefined
 

@@ -24,7 +24,7 @@ const code = await live(
     log.info('ready')
     return {
       failed: new Promise<never>(() => undefined),
-      asked: () => new Promise<never>(() => undefined),
+      replaced: () => new Promise<never>(() => undefined),
       alive: () => true,
       stop: async () => {
         await fanout.stop(config.shutdown.grace)

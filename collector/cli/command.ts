@@ -1,8 +1,6 @@
 /** The type, arguments and output of all commands. */
 import { parseArgs } from 'node:util'
 import type { ParseArgsOptionDescriptor } from 'node:util'
-import type { LoadedConfig } from '../../config/agent/load.ts'
-import { ownFile } from '../../config/base/own.ts'
 import { EXIT_CONFIG } from '../../config/yaml/errors.ts'
 import { didYouMean, meant } from '../../config/yaml/suggest.ts'
 import { oneLine } from '../../config/base/quoting.ts'
@@ -149,16 +147,4 @@ export function readArguments(args: readonly string[], options: OptionSpecs): Ar
 function alternatives(words: readonly string[]): string {
   const last = words.at(-1) ?? ''
   return words.length < 2 ? last : `${words.slice(0, -1).join(', ')} or ${last}`
-}
-
-/** The config file given to a command, or the one shipped with ktrail. */
-export function configFile(given: Arguments): string {
-  return given.text('config') ?? ownFile('config/ktrail.yaml')
-}
-
-/** The config given to a command. Throws ConfigError. */
-export async function readConfig(given: Arguments, { env }: Pick<Terminal, 'env'>): Promise<LoadedConfig> {
-  // Most commands read no config, and its schema is most of the code that they would load.
-  const { configOrThrow, parseConfigFile } = await import('../../config/agent/check.ts')
-  return configOrThrow(await parseConfigFile(configFile(given), env))
 }

@@ -4,8 +4,9 @@ import { LIBRARY } from '../../config/base/paths.ts'
 import { libraryPolicies } from '../../config/policy/sources/library.ts'
 import { ApiClient } from '../api/client.ts'
 import { FineGuidanceSensors } from '../proto/tetragon/sensors_pb.js'
-import { readArguments, readConfig } from './command.ts'
+import { readArguments } from './command.ts'
 import type { Terminal } from './command.ts'
+import { readConfig } from './config-file.ts'
 import type { Named } from './help/offers.ts'
 import { SHARED_OPTIONS } from './table/options.ts'
 
@@ -39,7 +40,7 @@ async function library(): Promise<string[]> {
 
 async function exporters(file: string | undefined, terminal: Pick<Terminal, 'env'>): Promise<string[]> {
   const given = readArguments(file === undefined ? [] : ['--config', file], SHARED_OPTIONS)
-  const { config } = await readConfig(given, terminal)
+  const { config } = await readConfig(given, { ...terminal, printError: () => {} })
   return Object.keys(config.exporters)
 }
 

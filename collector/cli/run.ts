@@ -12,15 +12,17 @@ import { untilReplaced } from '../host/sockets/handed-over.ts'
 import { handleSignals } from '../host/signals.ts'
 import { createLog } from '../host/log.ts'
 import type { Log } from '../host/log.ts'
-import { configFile, exitCodeOf, readConfig } from './command.ts'
+import { exitCodeOf } from './command.ts'
 import type { Command } from './command.ts'
+import { readConfig } from './config-file.ts'
 
 const TAKEOVER = '--takeover'
 
 /** `ktrail run`: runs the agent until a signal ends it. */
 export const runCommand: Command = async (given, terminal) => {
-  const loaded = await readConfig(given, terminal)
-  const file = configFile(given)
+  // Not the config of an agent that runs: this one may be started to replace it.
+  const loaded = await readConfig(given, terminal, false)
+  const { file } = loaded
   const log = createLog(loaded.config.log)
   for (const { message } of await configWarnings(loaded, file)) log.warn(message)
   const takesOver = given.flag('takeover')

@@ -20,6 +20,7 @@ export function statusOf(sources: StatusSources, readiness: Answer): object {
   return {
     ...sources.build,
     node_name: sources.nodeName,
+    pid: process.pid,
     ready: readiness.status === 200,
     readiness: String(readiness.body).trimEnd().split('\n'),
     epoch: sources.epoch,

@@ -24,7 +24,7 @@ import { accessOf } from './access.ts'
 import type { Access } from './access.ts'
 import { livez } from './health.ts'
 import { serve } from './http.ts'
-import type { Page } from './http.ts'
+import type { Page, Pages } from './http.ts'
 import type { Log } from '../host/log.ts'
 import type { LossRecords } from './loss-records.ts'
 import { LOST } from './losses.ts'
@@ -79,24 +79,29 @@ export class Telemetry implements AsyncDisposable {
    */
   async serve(): Promise<string | undefined> {
     const { config, log } = this.#options
+    const { http, token } = config.server
     const { loopLag } = this.#parts
-    const pages = Object.entries(createPages(this.#sources(await this.#access()))).map(
-      ([path, page]): [string, Page] => {
+    const pagesFor = (access: Access): Pages => {
+      const made = Object.entries(createPages(this.#sources(access))).map(([path, page]): [string, Page] => {
         const measured: Page = (request) => {
           loopLag.working()
           return page(request)
         }
         return [path, measured]
-      },
-    )
-    const listen = async (server: string, address: Address): Promise<string | undefined> => {
-      const open = () => serve(address, Object.fromEntries(pages), (message) => log.warn(message))
+      })
+      return Object.fromEntries(made)
+    }
+    const pages = pagesFor(await this.#access())
+    const listen = async (server: string, address: Address, those = pages): Promise<string | undefined> => {
+      const open = () => serve(address, those, (message) => log.warn(message))
       const listening = await Listening.start({ server, address, open, log })
       this.#listening.push(listening)
       return listening.address
     }
-    const { http } = config.server
-    if (!('path' in http && http.path === SOCKET)) await listen('http_socket', { path: SOCKET })
+    const own = { path: SOCKET }
+    // Only the agent's user can connect there, who can read the token in its memory, too.
+    const open = token === undefined ? pages : pagesFor(accessOf({ address: own, token: undefined, own: undefined }))
+    if (!('path' in http && http.path === SOCKET)) await listen('http_socket', own, open)
     return listen('http', http)
   }
 

@@ -6,8 +6,9 @@ import { oneLine } from '../../../config/base/quoting.ts'
 import { EncoderPool, probeExporters } from '../../../exporters/index.ts'
 import { createLog } from '../../host/log.ts'
 import { createEpoch } from '../../delivery/epoch.ts'
-import { configFile, UsageError } from '../command.ts'
+import { UsageError } from '../command.ts'
 import type { Arguments, Terminal } from '../command.ts'
+import { configFile } from '../config-file.ts'
 import { plural } from '../../../config/base/counts.ts'
 import { folded } from '../format.ts'
 import { linesOf } from './lines.ts'
@@ -20,7 +21,7 @@ const TIMEOUT_MS = 5000
  * with mistakes. Rejects with ExportError EXPORTER_REFUSED if an exporter cannot be made from it.
  */
 export async function checkProbe(args: Arguments, terminal: Terminal): Promise<number> {
-  const [file = configFile(args), extra] = args.positionals
+  const [file = await configFile(args, terminal), extra] = args.positionals
   if (extra !== undefined) throw new UsageError(`check --probe takes one config, also got "${extra}"`)
   return probeConfig(file, terminal)
 }

@@ -1,4 +1,3 @@
-import { configFile } from '../command.ts'
 import type { Command } from '../command.ts'
 import { counted, plural } from '../../../config/base/counts.ts'
 import { dataSize, dataText, shortened, table, timeText } from '../format.ts'
@@ -30,7 +29,6 @@ export const lsCommand: Command = async (given, terminal) => {
         format === 'wide' ? undefined : terminal.columns,
       ),
     )
-  else if (looks.length === 0) terminal.printError(`no exporter of ${configFile(given)} has a spool`)
   const problems = looks.filter((look) => typeof look === 'string')
   for (const problem of problems) terminal.printError(`ktrail: ${problem}`)
   return problems.length === 0 ? 0 : 1

@@ -4,8 +4,9 @@ import path from 'node:path'
 import { didYouMean } from '../../../config/yaml/suggest.ts'
 import { spoolFolder } from '../../../config/agent/exporters/spool.ts'
 import type { Config } from '../../../config/agent/schema.ts'
-import { configFile, readConfig, UsageError } from '../command.ts'
+import { UsageError } from '../command.ts'
 import type { Arguments, Terminal } from '../command.ts'
+import { readConfig } from '../config-file.ts'
 
 export interface Place {
   /** The exporter, or the given folder. */
@@ -22,13 +23,18 @@ export interface Place {
 export async function placeOf(word: string, given: Arguments, terminal: Terminal): Promise<Place> {
   if (word.includes('/') || word === '.' || word === '..')
     return { name: word, dir: path.resolve(word), kind: 'folder' }
-  return configuredPlace(word, (await readConfig(given, terminal)).config, configFile(given))
+  const { config, file } = await readConfig(given, terminal)
+  return configuredPlace(word, config, file)
 }
 
-/** All spools of the command line; those of the config if it names none. */
+/** All spools of the command line; those of the config if it names none. Reports a config without spools. */
 export async function placesOf(given: Arguments, terminal: Terminal): Promise<readonly Place[]> {
-  if (given.positionals.length === 0) return configuredPlaces((await readConfig(given, terminal)).config)
   const places: Place[] = []
+  if (given.positionals.length === 0) {
+    const { config, file } = await readConfig(given, terminal)
+    places.push(...(await configuredPlaces(config)))
+    if (places.length === 0) terminal.printError(`no exporter of ${file} has a spool`)
+  }
   for (const word of given.positionals) places.push(await placeOf(word, given, terminal))
   return places
 }

@@ -12,8 +12,9 @@ import {
 } from '../../../exporters/index.ts'
 import { systemClock } from '../../../config/base/time/clock.ts'
 import type { Encoded, TimeRange } from '../../../exporters/index.ts'
-import { configFile, readConfig, UsageError } from '../command.ts'
+import { UsageError } from '../command.ts'
 import type { Command, Terminal } from '../command.ts'
+import { readConfig } from '../config-file.ts'
 import { timeOf } from '../table/time.ts'
 import { plural } from '../../../config/base/counts.ts'
 import { lookAt, problemOf, processName } from './look.ts'
@@ -60,8 +61,7 @@ export const replayCommand: Command = async (given, terminal) => {
   const from = all ? 0 : look.listing.settled
   try {
     if (to === undefined) return await print(look, from, range, terminal)
-    const file = configFile(given)
-    const { config } = await readConfig(given, terminal)
+    const { config, file } = await readConfig(given, terminal)
     const { exporters } = config
     if (!Object.hasOwn(exporters, to))
       throw new UsageError(`--to: no exporter "${to}" in ${file}${didYouMean(to, Object.keys(exporters))}`)

@@ -1,6 +1,5 @@
 import { systemSpoolFiles, verifySpool } from '../../../exporters/index.ts'
 import type { SpoolVerdict } from '../../../exporters/index.ts'
-import { configFile } from '../command.ts'
 import type { Command } from '../command.ts'
 import { counted, plural } from '../../../config/base/counts.ts'
 import { dataSize, folded } from '../format.ts'
@@ -11,7 +10,6 @@ import { placesOf } from './paths.ts'
 /** `ktrail spool verify`. Fails with 1 when there is damage, or a spool cannot be read. */
 export const verifyCommand: Command = async (given, terminal) => {
   const paths = await placesOf(given, terminal)
-  if (paths.length === 0) terminal.printError(`no exporter of ${configFile(given)} has a spool`)
   let bad = 0
   for (const place of paths) {
     const look = await lookAt(place)

@@ -1,16 +1,12 @@
 /** Requests `/status` from a running agent, and declares the parts that commands read. */
-import { access, constants } from 'node:fs/promises'
 import { setTimeout } from 'node:timers/promises'
 import * as z from 'zod'
 import { answerTo, bodyOf } from '../../../config/base/answers.ts'
 import { http } from '../../../config/base/http.ts'
-import { formatAddress, parseAddress } from '../../../config/base/addresses.ts'
+import { formatAddress } from '../../../config/base/addresses.ts'
 import type { Address } from '../../../config/base/addresses.ts'
 import { errnoOf } from '../../../config/base/unreadable.ts'
-import { readTextFile } from '../../../config/yaml/files.ts'
-import { SOCKET } from '../../host/sockets/listening.ts'
-import { readConfig, UsageError } from '../command.ts'
-import type { Arguments, Terminal } from '../command.ts'
+import type { Terminal } from '../command.ts'
 
 const ANSWER_MS = 5_000
 /** A busy agent may need longer than one answer may take. */
@@ -21,6 +17,8 @@ const statusSchema = z.object({
   version: z.string(),
   kernel: z.string(),
   node_name: z.string(),
+  /** Missing in earlier versions. */
+  pid: z.number().optional(),
   ready: z.boolean(),
   readiness: z.array(z.string()),
   started: z.iso.datetime(),
@@ -78,37 +76,6 @@ export class PageError extends Error {
 export interface PageSource {
   readonly address: Address
   readonly token: string | undefined
-}
-
-/**
- * From `--http` and `--token-file`, or else from the config: its `server.http` and `server.token`. Without `--config`, it is the agent's own socket
- * if the user may connect to it: this socket always exists, and no other user can take it. Throws UsageError and ConfigError.
- */
-export async function pageSourceOf(given: Arguments, terminal: Pick<Terminal, 'env'>): Promise<PageSource> {
-  const [typed, tokenFile] = [given.text('http'), given.text('token-file')]
-  const address = typed === undefined ? undefined : parseAddress(typed)
-  if (typeof address === 'string') throw new UsageError(`--http: ${address}, got "${typed}"`)
-  // A typed address is that of another agent: the token of this host's config is not sent there.
-  const server = address === undefined ? (await readConfig(given, terminal)).config.server : undefined
-  const own = given.text('config') === undefined && (await mayConnect(SOCKET)) ? { path: SOCKET } : undefined
-  return {
-    address: address ?? own ?? server?.http ?? { host: '127.0.0.1', port: 2112 },
-    token: tokenFile === undefined ? server?.token : await tokenOf(tokenFile),
-  }
-}
-
-function mayConnect(path: string): Promise<boolean> {
-  return access(path, constants.W_OK).then(
-    () => true,
-    () => false,
-  )
-}
-
-async function tokenOf(file: string): Promise<string> {
-  const read = await readTextFile(file)
-  if ('problems' in read)
-    throw new UsageError(`--token-file: ${read.problems[0]?.message ?? 'cannot be read'}: "${file}"`)
-  return read.text.trim()
 }
 
 interface Read {

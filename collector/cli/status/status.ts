@@ -2,8 +2,9 @@
 import { setTimeout } from 'node:timers/promises'
 import type { Command } from '../command.ts'
 import { dataText, folded } from '../format.ts'
-import { awaitStatus, pageSourceOf } from './page.ts'
+import { awaitStatus } from './page.ts'
 import { eventLines, exporterTable, headLines, policyTable } from './screen.ts'
+import { pageSourceOf } from './source.ts'
 
 /** Pause between the two pages for rates: the agent makes one page a second. */
 const BETWEEN_MS = 1_050

@@ -101,6 +101,7 @@ test('status: the agent, its ring and its losses', async () => {
     libbpf: 'v1.1',
     kernel: '6.12',
     node_name: 'web-1',
+    pid: process.pid,
     ready: true,
     readiness: READY.trimEnd().split('\n'),
     epoch: 'e1',

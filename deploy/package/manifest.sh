@@ -6,7 +6,7 @@ cd "$ROOT"
 
 folder=build/packages/kubernetes
 rm -rf "$folder"
-if programs=$(test/support/kubernetes/build.sh --if-built 2>/dev/null); then
+if programs=$(test/support/kubernetes/build.sh --helm-if-built 2>/dev/null); then
   helm=$programs/helm
 elif ! helm=$(command -v helm); then
   log "cannot make $folder/ktrail.yaml without helm: install helm, or run \`make kubernetes\`"

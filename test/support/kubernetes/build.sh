@@ -1,7 +1,8 @@
 #!/bin/bash
-# build.sh [--if-built]: makes a real Kubernetes API server available and prints its folder in the cache, with etcd, kube-apiserver,
+# build.sh [--if-built | --helm-if-built]: makes a real Kubernetes API server available and prints its folder in the cache, with etcd, kube-apiserver,
 # kubectl and helm in it. The first time it builds them, which takes a quarter of an hour; then nothing is done.
-#   --if-built   builds nothing: exit 3 with the reason if they are not there
+#   --if-built        builds nothing: exit 3 with the reason if they are not there
+#   --helm-if-built   the same for helm alone, which takes a minute of it
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../../../deploy/setup/lib.sh"
 here=$ROOT/test/support/kubernetes
@@ -17,7 +18,15 @@ if [ "${1:-}" = --if-built ]; then
   echo 'no Kubernetes API server in the cache: make kubernetes builds one, in a quarter of an hour' >&2
   exit 3
 fi
-[ $# -eq 0 ] || die "build.sh: expected --if-built or nothing, got \"$1\""
+if [ "${1:-}" = --helm-if-built ]; then
+  [ -x "$folder/helm" ] || {
+    echo 'no helm in the cache: make kubernetes builds it' >&2
+    exit 3
+  }
+  echo "$folder"
+  exit 0
+fi
+[ $# -eq 0 ] || die "build.sh: expected --if-built, --helm-if-built or nothing, got \"$1\""
 command -v go >/dev/null || die 'no go to build the Kubernetes API server with: install Go 1.26 or newer'
 
 mkdir -p "$folder"

@@ -23,10 +23,12 @@ const START_MS = 60_000
 /** This machine, for a guest with `--network`. */
 export const HOST_OF_GUEST = '10.0.2.2'
 
-/** The folder with etcd, kube-apiserver, kubectl and helm, or why there is none. */
-export async function kubernetesPrograms(): Promise<{ readonly folder: string } | { readonly missing: string }> {
+/** The folder with etcd, kube-apiserver, kubectl and helm, or with helm only, or why there is none. */
+export async function kubernetesPrograms(
+  which: '--if-built' | '--helm-if-built' = '--if-built',
+): Promise<{ readonly folder: string } | { readonly missing: string }> {
   try {
-    const { stdout } = await promisify(execFile)(BUILD, ['--if-built'])
+    const { stdout } = await promisify(execFile)(BUILD, [which])
     return { folder: stdout.trim() }
   } catch (error) {
     const text = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : String(error)

@@ -30,8 +30,8 @@ import type { WatchedAgent } from './filename-access.ts'
 const at = (file: string): string => fileURLToPath(new URL(`../../${file}`, import.meta.url))
 const LAYER = at('build/kubernetes/image')
 const [, ENTRYPOINT = '[]'] = /^ENTRYPOINT (.*)$/m.exec(readFileSync(at('deploy/docker/Dockerfile'), 'utf8')) ?? []
-/** The values of the page for users that give the fewest rights. */
-const [, LEAST = ''] =
+/** The values of the page for users that give all rights. By default, the chart gives the fewest. */
+const [, PRIVILEGED = ''] =
   /```yaml values\n(securityContext:[^`]*)```/.exec(readFileSync(at('docs/start/kubernetes.md'), 'utf8')) ?? []
 const IMAGE = `ktrail:${JSON.parse(readFileSync(at('package.json'), 'utf8')).version}`
 /** The agent reads its own files through an overlay here, and during an upgrade a second one runs beside it. */
@@ -148,7 +148,7 @@ describe('chart', { skip }, () => {
       'jsonpath={.spec.template.metadata.annotations}',
     ])
 
-  const values = (exporters: object = {}, rest: object = {}): object => ({
+  const values = (exporters: object = {}, rest: object = parse(PRIVILEGED)): object => ({
     runtimeHook: { enabled: true, hooks: HOOKS, install: PROGRAM },
     paths: { state: STATE },
     exporters: {
@@ -278,7 +278,7 @@ describe('chart', { skip }, () => {
     for (let i = 0; i < READS; i++) read(`before-${i}`)
     await agent.until('the last read', () => agent.reads().includes(`before-${READS - 1}`))
     const key = await restartKey()
-    await helm('upgrade', values({}, { ...parse(LEAST), config: { ...CONFIG, ring: { size: '16MiB' } } }))
+    await helm('upgrade', values({}, { config: { ...CONFIG, ring: { size: '16MiB' } } }))
     assert.notEqual(await restartKey(), key)
 
     // As a rollout with maxSurge: the earlier pod is deleted when the next one is ready.

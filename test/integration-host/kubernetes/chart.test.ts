@@ -5,10 +5,12 @@ import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, before, test } from 'node:test'
-import { parseAllDocuments } from 'yaml'
+import { parse, parseAllDocuments } from 'yaml'
+import { z } from 'zod'
 import { checkConfigText } from '../../../config/agent/check.ts'
 import { parsePolicy } from '../../../config/policy/parse.ts'
 import { definitions } from '../../../deploy/crds/write-crds.ts'
+import { createAuthority } from '../../support/authority.ts'
 import { helm, helmTemplate } from '../../support/kubernetes/helm.ts'
 import { ApiServer, established, kubernetesPrograms } from '../../support/kubernetes/server.ts'
 import { blocks, read } from '../../unit/support/pages.ts'
@@ -19,9 +21,14 @@ const VALUES = path.join(ROOT, 'test/fixtures/helm')
 const GOLDEN = path.join(ROOT, 'test/golden/helm')
 const NAMES = readdirSync(VALUES)
 
+/** Dashboards and rules are compared with their files. */
+const NOT_GOLDEN = new Set(['monitoring.yaml'])
+
+const helmOnly = await kubernetesPrograms('--helm-if-built')
+const noHelm = 'missing' in helmOnly ? helmOnly.missing : false
+const folder = 'folder' in helmOnly ? helmOnly.folder : ''
 const programs = await kubernetesPrograms()
 const skip = 'missing' in programs ? programs.missing : false
-const folder = 'folder' in programs ? programs.folder : ''
 const server = skip === false ? await ApiServer.start(folder) : undefined
 const scratch = mkdtempSync(path.join(tmpdir(), 'ktrail-chart-'))
 after(async () => {
@@ -31,7 +38,11 @@ after(async () => {
 
 interface Entity {
   readonly kind: string
-  readonly metadata: { readonly name: string; readonly annotations?: Record<string, string> }
+  readonly metadata: {
+    readonly name: string
+    readonly labels?: Record<string, string>
+    readonly annotations?: Record<string, string>
+  }
   readonly data?: Record<string, string>
   readonly spec?: { readonly template?: { readonly metadata: { readonly annotations: Record<string, string> } } }
 }
@@ -51,20 +62,22 @@ before(async () => {
   if (server === undefined) return
   await server.kubectl(['apply', '--server-side', '-f', path.join(ROOT, 'deploy/crds')])
   await server.kubectl(['create', 'namespace', 'ktrail'])
-  // A definition of the Prometheus operator; only its name matters here.
-  const names = { plural: 'servicemonitors', singular: 'servicemonitor', kind: 'ServiceMonitor' }
+  // Definitions of the Prometheus operator; only their names matter here.
   const schema = { openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } }
-  await server.apply({
-    apiVersion: 'apiextensions.k8s.io/v1',
-    kind: 'CustomResourceDefinition',
-    metadata: { name: 'servicemonitors.monitoring.coreos.com' },
-    spec: {
-      group: 'monitoring.coreos.com',
-      scope: 'Namespaced',
-      names,
-      versions: [{ name: 'v1', served: true, storage: true, schema }],
-    },
-  })
+  for (const kind of ['ServiceMonitor', 'PrometheusRule']) {
+    const singular = kind.toLowerCase()
+    await server.apply({
+      apiVersion: 'apiextensions.k8s.io/v1',
+      kind: 'CustomResourceDefinition',
+      metadata: { name: `${singular}s.monitoring.coreos.com` },
+      spec: {
+        group: 'monitoring.coreos.com',
+        scope: 'Namespaced',
+        names: { plural: `${singular}s`, singular, kind },
+        versions: [{ name: 'v1', served: true, storage: true, schema }],
+      },
+    })
+  }
   await established(server)
 })
 
@@ -74,7 +87,7 @@ test('chart: its version is that of ktrail', () => {
   assert.match(chart, new RegExp(`^version: ${version}\nappVersion: ${version}$`, 'm'))
 })
 
-test('chart: helm lint reports nothing for any values, including those of the page', { skip }, async () => {
+test('chart: helm lint reports nothing for any values, including those of the page', { skip: noHelm }, async () => {
   for (const name of NAMES) await helm(folder, ['lint', '--strict', '--quiet', CHART, ...withValues(name)])
   const shown = blocks(read('docs/start/kubernetes.md'), 'yaml values')
   assert.ok(shown.length >= 2)
@@ -85,8 +98,8 @@ test('chart: helm lint reports nothing for any values, including those of the pa
   }
 })
 
-test('chart: its objects equal the golden files (else: UPDATE_GOLDEN=1)', { skip }, async () => {
-  for (const name of NAMES) {
+test('chart: its objects equal the golden files (else: UPDATE_GOLDEN=1)', { skip: noHelm }, async () => {
+  for (const name of NAMES.filter((each) => !NOT_GOLDEN.has(each))) {
     const made = await helmTemplate(folder, withValues(name))
     if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(path.join(GOLDEN, name), made)
     assert.equal(made, readFileSync(path.join(GOLDEN, name), 'utf8'), name)
@@ -105,15 +118,17 @@ test('chart: a real API server accepts all objects', { skip }, async () => {
   }
 })
 
-test('chart: ktrail accepts the config and the policies of each', { skip }, async () => {
+test('chart: ktrail accepts the config and the policies of each', { skip: noHelm }, async () => {
   const secrets = path.join(scratch, 'secrets')
   mkdirSync(secrets)
   for (const key of ['http-token', 'password']) writeFileSync(path.join(secrets, key), 'a-long-enough-secret')
-  writeFileSync(path.join(scratch, 'ca.crt'), readFileSync(running().ca))
+  const { ca } = createAuthority(scratch, 'kafka', { addresses: ['127.0.0.1'] })
+  writeFileSync(path.join(scratch, 'ca.crt'), readFileSync(ca))
   mkdirSync(path.join(scratch, 'policies'))
   for (const name of NAMES) {
     const maps = entities(await helmTemplate(folder, withValues(name))).filter(({ kind }) => kind === 'ConfigMap')
     for (const [file, text] of maps.flatMap(({ data = {} }) => Object.entries(data))) {
+      if (file.endsWith('.json')) continue
       if (file !== 'ktrail.yaml') {
         const parsed = parsePolicy(text, file)
         assert.deepEqual('problems' in parsed ? parsed.problems : [], [], name)
@@ -129,7 +144,7 @@ test('chart: ktrail accepts the config and the policies of each', { skip }, asyn
   }
 })
 
-test('chart: wrong values are refused with their name', { skip }, async () => {
+test('chart: wrong values are refused with their name', { skip: noHelm }, async () => {
   const rows = [
     { set: ['--set', 'exporter.x.type=file'], want: /additional properties 'exporter' not allowed/ },
     { set: ['--set', 'http.port=web'], want: /http\/port.*got string, want integer/s },
@@ -159,7 +174,7 @@ test('chart: wrong values are refused with their name', { skip }, async () => {
   }
 })
 
-test('chart: a reference may stand for any value, and a package for an exporter', { skip }, async () => {
+test('chart: a reference may stand for any value, and a package for an exporter', { skip: noHelm }, async () => {
   const sets = [
     'config.memory.hard_limit=${env:LIMIT}',
     'config.enable_process_cred=${env:CRED}',
@@ -169,7 +184,117 @@ test('chart: a reference may stand for any value, and a package for an exporter'
   assert.match(await helmTemplate(folder, values), /hard_limit: \$\{env:LIMIT\}/)
 })
 
-test('chart: pods are replaced only for keys that need a restart of the agent', { skip }, async () => {
+const container = z.object({ name: z.string(), securityContext: z.record(z.string(), z.unknown()) })
+const podTemplate = z.object({
+  metadata: z.object({ annotations: z.record(z.string(), z.string()) }),
+  spec: z.object({
+    priorityClassName: z.string().optional(),
+    initContainers: z.array(container).default([]),
+    containers: z.tuple([container.extend({ env: z.array(z.object({ name: z.string() })) })]),
+  }),
+})
+
+/** The pod of the DaemonSet. */
+async function podOf(...args: string[]): Promise<z.output<typeof podTemplate>> {
+  const all = entities(await helmTemplate(folder, args))
+  return podTemplate.parse(all.find(({ kind }) => kind === 'DaemonSet')?.spec?.template)
+}
+
+test('chart: a name that other charts use means the same as its own', { skip: noHelm }, async () => {
+  const rows = [
+    ['fullnameOverride=a', 'nameOverride=a'],
+    ['fullnameOverride=a,nameOverride=b', 'nameOverride=a'],
+    ['extraEnv[0].name=A,extraEnv[0].value=b', 'env[0].name=A,env[0].value=b'],
+    ['priorityClassName=a', 'priorityClass.create=false,priorityClass.name=a'],
+  ]
+  for (const [common = '', own = ''] of rows)
+    assert.equal(await helmTemplate(folder, ['--set', common]), await helmTemplate(folder, ['--set', own]), common)
+  const both = await podOf('--set', 'env[0].name=A,extraEnv[0].name=B')
+  assert.deepEqual(
+    both.spec.containers[0].env.map(({ name }) => name),
+    ['NODE_NAME', 'A', 'B'],
+  )
+})
+
+test(
+  'chart: alert rules and dashboards are those of the repository, and off by default',
+  { skip: noHelm },
+  async () => {
+    const isMonitoring = ({ kind, metadata }: Entity): boolean =>
+      kind === 'PrometheusRule' || metadata.labels?.['grafana_dashboard'] !== undefined
+    assert.deepEqual(entities(await helmTemplate(folder)).filter(isMonitoring), [])
+    const made = entities(await helmTemplate(folder, withValues('monitoring.yaml'))).filter(isMonitoring)
+    const [rules = assert.fail('no rules'), ...others] = made.filter(({ kind }) => kind === 'PrometheusRule')
+    assert.deepEqual(others, [])
+    assert.deepEqual(rules.spec, parse(read('deploy/prometheus/ktrail.rules.yaml')))
+    assert.equal(rules.metadata.labels?.['release'], 'prometheus')
+    const maps = made.filter(({ kind }) => kind === 'ConfigMap')
+    const files = readdirSync(path.join(ROOT, 'deploy/grafana/dashboards'))
+    assert.ok(files.length >= 4)
+    const wanted = files.map((file) => [`ktrail-${file}`, JSON.parse(read(`deploy/grafana/dashboards/${file}`))])
+    const found = maps.flatMap(({ data = {} }) => Object.entries(data).map(([file, text]) => [file, JSON.parse(text)]))
+    assert.deepEqual(Object.fromEntries(found), Object.fromEntries(wanted))
+    for (const { metadata } of maps) {
+      assert.equal(metadata.labels?.['grafana_dashboard'], '1')
+      assert.deepEqual(metadata.annotations, { grafana_folder: 'ktrail' })
+    }
+  },
+)
+
+test('chart: agents of any release are scraped as the job ktrail', { skip: noHelm }, async () => {
+  const made = entities(
+    await helmTemplate(folder, ['--set', 'metrics.serviceMonitor.enabled=true,fullnameOverride=node-agent']),
+  )
+  const { spec } = made.find(({ kind }) => kind === 'ServiceMonitor') ?? assert.fail('no ServiceMonitor')
+  const { jobLabel = '' } = z.object({ jobLabel: z.string() }).parse(spec)
+  assert.equal(made.find(({ kind }) => kind === 'Service')?.metadata.labels?.[jobLabel], 'ktrail')
+})
+
+test(
+  'chart: a container has the rights of compose by default, and all of them if it is privileged',
+  { skip: noHelm },
+  async () => {
+    const hook = ['--set', 'runtimeHook.enabled=true']
+    const compose = z
+      .object({ services: z.object({ ktrail: z.object({ cap_add: z.array(z.string()) }) }) })
+      .parse(parse(read('deploy/compose/compose.yaml')))
+    const least = {
+      privileged: false,
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      runAsUser: 0,
+      // A pod cannot have compose's limit on real-time priority.
+      capabilities: { drop: ['ALL'], add: [...compose.services.ktrail.cap_add, 'SYS_NICE'] },
+      seccompProfile: { type: 'Unconfined' },
+      seLinuxOptions: { type: 'spc_t' },
+    }
+    const profile = { appArmorProfile: { type: 'Unconfined' } }
+    const { capabilities: _, allowPrivilegeEscalation: __, ...others } = least
+    const rows = [
+      { args: [], want: { ...least, ...profile } },
+      { args: ['--set', 'securityContext.privileged=true'], want: { ...others, ...profile, privileged: true } },
+      { args: ['--kube-version', '1.30.0'], want: { ...least, ...profile } },
+      { args: ['--kube-version', '1.29.14'], want: least, annotation: 'unconfined' },
+      {
+        args: ['--kube-version', 'v1.28.5-gke.100', '--set', 'securityContext.appArmorProfile.type=RuntimeDefault'],
+        want: least,
+        annotation: 'runtime/default',
+      },
+    ]
+    for (const { args, want, annotation } of rows) {
+      const { metadata, spec } = await podOf(...hook, ...args)
+      const all = [...spec.initContainers, ...spec.containers]
+      assert.equal(all.length, 2)
+      for (const { name, securityContext } of all) {
+        assert.deepEqual(securityContext, want, `${name}: ${args.join(' ')}`)
+        const key = `container.apparmor.security.beta.kubernetes.io/${name}`
+        assert.equal(metadata.annotations[key], annotation, `${name}: ${args.join(' ')}`)
+      }
+    }
+  },
+)
+
+test('chart: pods are replaced only for keys that need a restart of the agent', { skip: noHelm }, async () => {
   const keyOf = async (...set: string[]): Promise<string | undefined> =>
     entities(
       await helmTemplate(

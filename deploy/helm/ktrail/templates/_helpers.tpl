@@ -1,5 +1,5 @@
 {{- define "ktrail.name" -}}
-{{- default .Release.Name .Values.nameOverride | trunc 52 | trimSuffix "-" -}}
+{{- coalesce .Values.fullnameOverride .Values.nameOverride .Release.Name | trunc 52 | trimSuffix "-" -}}
 {{- end -}}
 
 {{- define "ktrail.selector" -}}
@@ -12,6 +12,9 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{- define "ktrail.serviceAccount" -}}
@@ -26,6 +29,20 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- with .Values.image -}}
 {{- if .digest -}}{{ printf "%s@%s" .repository .digest }}{{- else -}}{{ printf "%s:%s" .repository (default $.Chart.AppVersion .tag) }}{{- end -}}
 {{- end -}}
+{{- end -}}
+
+{{/* Kubernetes before 1.30 has an annotation for it. */}}
+{{- define "ktrail.oldAppArmor" -}}
+{{- if semverCompare "<1.30-0" .Capabilities.KubeVersion.Version -}}
+{{- dig "appArmorProfile" "type" "" .Values.securityContext | replace "Unconfined" "unconfined" | replace "RuntimeDefault" "runtime/default" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "ktrail.securityContext" -}}
+{{- $context := deepCopy .Values.securityContext -}}
+{{- if $context.privileged -}}{{- $context = omit $context "capabilities" "allowPrivilegeEscalation" -}}{{- end -}}
+{{- if include "ktrail.oldAppArmor" . -}}{{- $context = omit $context "appArmorProfile" -}}{{- end -}}
+{{- toYaml $context -}}
 {{- end -}}
 
 {{- define "ktrail.secret" -}}

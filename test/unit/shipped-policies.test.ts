@@ -1,11 +1,12 @@
 /**
  * The 83 policies that Tetragon ships: the ones that load, and the ones that are refused by name. docs/how-to/policies/tetragon.md has the numbers.
+ * test/integration-host/shipped-policies.test.ts compares them with Tetragon's own files.
  */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { parsePolicy } from '../../config/policy/parse.ts'
-import { CORRECTED, INCOMPLETE, LOADING, WAITING, policyOf, textOf } from '../support/policies/shipped.ts'
+import { CORRECTED, INCOMPLETE, LOADING, TETRAGON, WAITING, policyOf, textOf } from '../support/policies/shipped.ts'
 
 function problemsOf(text: string): string[] {
   const result = parsePolicy(text, 'p.yaml')
@@ -68,13 +69,15 @@ test('shipped policies: each of the 83 documents once, and the page has the numb
     const problems = problemsOf(textOf(policyOf(row))).join('\n')
     return REASONS.findIndex(([names]) => names.some((name) => problems.includes(`"${name}" is not supported`)))
   })
-  const page = readFileSync(new URL('../../docs/how-to/policies/tetragon.md', import.meta.url), 'utf8').replaceAll(
-    /\s+/g,
-    ' ',
-  )
+  const read = (file: string): string =>
+    readFileSync(new URL(`../../${file}`, import.meta.url), 'utf8').replaceAll(/\s+/g, ' ')
+  const page = read('docs/how-to/policies/tetragon.md')
+  const wrong = CORRECTED.filter(({ shipped }) => shipped === 'written').length
+  const loading = LOADING.length + CORRECTED.length - wrong
   const sentences = [
-    `Tetragon ships 83 policies; ${LOADING.length} of them load as they are.`,
-    `${CORRECTED.length} more load once a value is corrected`,
+    `Tetragon ${TETRAGON.slice(1)} ships 83 policies; ${loading} of them load as they are.`,
+    `${wrong} more load once a line is corrected`,
+    `Other versions ship ${CORRECTED.length - wrong} of the ${loading} with`,
     ...REASONS.map(([, sentence], i) => sentence(reasons.filter((each) => each === i).length)),
     `incomplete, for Tetragon too (${INCOMPLETE.length})`,
     ...corrected.map(([path]) => `\`${path.slice(path.lastIndexOf('/') + 1)}\``),
@@ -83,5 +86,6 @@ test('shipped policies: each of the 83 documents once, and the page has the numb
     sentences.filter((sentence) => !page.includes(sentence)),
     [],
   )
+  assert.ok(read('CHANGELOG.md').includes(`${loading} of the 83 that Tetragon ships load unchanged`))
   assert.ok(!reasons.includes(-1), 'a policy waits for something that REASONS does not name')
 })

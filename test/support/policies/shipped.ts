@@ -1,5 +1,5 @@
 /**
- * Features of the language that the policies shipped by Tetragon (its folder `examples/`) need: each of the 83 documents has one policy of our own
+ * Features of the language that the policies shipped by Tetragon 1.7.0 (its folder `examples/`) need: each of the 83 documents has one policy of our own
  * with the same hooks, types, operators and actions. A row is a path, hooks in a short form (short-hooks.ts), and the other keys of `spec`.
  */
 import { shortHooks } from './short-hooks.ts'
@@ -64,10 +64,12 @@ const ACCEPTED = [
   'tcp_create_openreq_child(sock):sock~TrackSock',
 ]
 
+/** The version of the policies. */
+export const TETRAGON = 'v1.7.0'
+
 /** These load as they are. */
 export const LOADING: readonly Row[] = [
   ['policylibrary/bpf', ...BPF, ...fileHooks('Prefix /sys/fs/bpf').slice(0, 2)],
-  ['policylibrary/egress', networks('tcp_connect', '127.0.0.1,10.0.0.0/8')],
   ['policylibrary/modules', ...MODULES],
   [
     'policylibrary/privileges/privileges-raise',
@@ -115,10 +117,6 @@ export const LOADING: readonly Row[] = [
     { lists: [{ name: 'all', type: 'generated_syscalls' }] },
   ],
   ['tracingpolicy/list-syscalls', 'list:dups', syscallList],
-  [
-    'tracingpolicy/lsm_bprm_check',
-    `lsm:bprm_check_security(linux_binprm) | binaries In /usr/bin/bash & 0 Postfix tester-progs/nop${DENY} > Post`,
-  ],
   ['tracingpolicy/lsm_file_open', 'lsm:file_open(file) | binaries In /usr/bin/cat & 0 Equal /etc/passwd'],
   [
     'tracingpolicy/lsm_track_grandparent',
@@ -186,15 +184,34 @@ export const LOADING: readonly Row[] = [
 ]
 
 /**
- * These load with one value corrected. As some versions of Tetragon ship them they are refused: `written` is that value in the text of the
- * policy, instead of `corrected`.
+ * These load with one value corrected. Some versions of Tetragon ship them with `written` in the text of the policy, instead of `corrected`;
+ * then they are refused.
  */
 export const CORRECTED: ReadonlyArray<{
   readonly row: Row
   readonly corrected: string
   readonly written: string
   readonly refusal: string
+  /** The value in TETRAGON. */
+  readonly shipped: 'corrected' | 'written'
 }> = [
+  {
+    row: ['policylibrary/egress', networks('tcp_connect', '127.0.0.1,10.0.0.0/8')],
+    corrected: '"10.0.0.0/8"',
+    written: '"${PODCIDR}"',
+    refusal: 'got "${PODCIDR}"; replace the variable first, for example with envsubst',
+    shipped: 'written',
+  },
+  {
+    row: [
+      'tracingpolicy/lsm_bprm_check',
+      `lsm:bprm_check_security(linux_binprm) | binaries In /usr/bin/bash & 0 Postfix tester-progs/nop${DENY} > Post`,
+    ],
+    corrected: '{"action":"Post"}',
+    written: '{"action":"Post","imaHash":true}',
+    refusal: 'Tetragon field "imaHash" is not supported by this version of ktrail',
+    shipped: 'written',
+  },
   {
     row: [
       'tracingpolicy/datagram-with-selectors',
@@ -203,6 +220,7 @@ export const CORRECTED: ReadonlyArray<{
     corrected: '"rateLimit":"5"',
     written: '"rateLimit":5',
     refusal: 'put it in quotes: "5"',
+    shipped: 'corrected',
   },
   {
     row: [
@@ -212,6 +230,7 @@ export const CORRECTED: ReadonlyArray<{
     corrected: '["53"]',
     written: '[53]',
     refusal: 'put it in quotes: "53"',
+    shipped: 'corrected',
   },
   {
     row: [
@@ -221,12 +240,14 @@ export const CORRECTED: ReadonlyArray<{
     corrected: '["80"]',
     written: '[80]',
     refusal: 'put it in quotes: "80"',
+    shipped: 'corrected',
   },
   {
     row: ['tracingpolicy/write', 'sys_write(int,char_buf#3,size_t) | pids NotIn 1 & 0 Equal 1'],
     corrected: '"sizeArgIndex":3',
     written: '"sizeArgIndex":2',
     refusal: '2 is the buffer itself',
+    shipped: 'corrected',
   },
   {
     row: [
@@ -237,6 +258,7 @@ export const CORRECTED: ReadonlyArray<{
     corrected: '"syscall64"',
     written: '"uint64"',
     refusal: 'of type syscall64 of a tracepoint; got type uint64',
+    shipped: 'written',
   },
 ]
 

@@ -26,7 +26,6 @@ process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
 // Copies, because a guest gets no events about changes in folders of the machine, so the agent would poll them.
 const policies = join(folder, 'policies')
 mkdirSync(policies)
-copyFileSync(POLICY, join(policies, 'policy.yaml'))
 const config = join(folder, 'bench.yaml')
 copyFileSync(join(ROOT, 'test/bench/support/bench.yaml'), config)
 
@@ -81,11 +80,14 @@ export class Started implements AsyncDisposable {
   }
 }
 
-const start = (): Promise<Started> => Started.start(config, { BENCH_FOLDER: folder, BENCH_POLICIES: policies })
+function start(policy = POLICY): Promise<Started> {
+  copyFileSync(policy, join(policies, 'policy.yaml'))
+  return Started.start(config, { BENCH_FOLDER: folder, BENCH_POLICIES: policies })
+}
 
-/** One run of an agent; its memory `idleMs` after it was ready. */
-export async function live(idleMs: number): Promise<{ readyMs: number; memory: ProcessMemory }> {
-  await using started = await start()
+/** One run of an agent with this policy; its memory `idleMs` after it was ready. */
+export async function live(idleMs: number, policy = POLICY): Promise<{ readyMs: number; memory: ProcessMemory }> {
+  await using started = await start(policy)
   await setTimeout(idleMs)
   return { readyMs: started.readyMs, memory: memoryOf(started.pid) }
 }

@@ -94,12 +94,15 @@ __noinline int inherit_image(__u32 slot)
 	return 0;
 }
 
-/* The process is about to run another program, and process_exec will see it. */
+/*
+ * The process is about to run another program, and process_exec will see it. Its memory and its exec_id may already be
+ * those of that program, but its records name the one before, and so do its conditions.
+ */
 static __always_inline bool is_in_exec(void)
 {
-	__u64 fs = (__u64)LOAD(task_struct, bpf_get_current_task(), fs);
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 
-	return fs && LOAD(fs_struct, fs, in_exec);
+	return BPF_CORE_READ_BITFIELD_PROBED(task, in_execve);
 }
 
 /*
@@ -108,17 +111,17 @@ static __always_inline bool is_in_exec(void)
  */
 static __always_inline bool is_outdated(struct evaluation *e, __u32 tgid)
 {
-	__u32 now = exec_id_of(bpf_get_current_task());
+	__u32 now = exec_id_of(bpf_get_current_task()), early = is_in_exec();
 	struct process *process;
 	struct image *image;
 
-	if (!e->image.exec_id) {
+	if (!e->image.exec_id && !early) {
 		e->image.exec_id = now;
 		image = bpf_map_lookup_elem(&images, &tgid);
 		if (image)
 			image->exec_id = now;
 	}
-	if (e->image.exec_id == now || is_in_exec())
+	if (!e->image.exec_id || now - e->image.exec_id <= early)
 		return false;
 	process = bpf_map_lookup_elem(&processes, &tgid);
 	/* After an exec, the program before it becomes the parent's. After a fork alone, it may be older than an exec of the parent. */
@@ -157,7 +160,8 @@ __noinline int find_program(__u32 slot, __u32 kind)
 	if (LOAD(task_struct, task, flags) & TASK_IS_KERNEL_THREAD)
 		return 0;
 	program->unread = 1;
-	if (file) {
+	/* In an exec, the file may be that of the program to come. */
+	if (file && (kind == CONDITION_PARENT || !is_in_exec())) {
 		w->start = place_of_path(MEMBER(file, file, f_path));
 		/* The end of the memory is the record's, and the call has none yet. */
 		w->to = to;

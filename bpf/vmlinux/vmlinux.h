@@ -210,7 +210,6 @@ struct iov_iter___before_5_14 {
 };
 
 struct fs_struct {
-	int in_exec;
 	struct path root, pwd;
 };
 
@@ -380,6 +379,7 @@ struct task_struct {
 	int exit_code;
 	__u64 start_boottime;
 	__u64 self_exec_id;
+	unsigned in_execve : 1;
 };
 
 struct linux_binprm {

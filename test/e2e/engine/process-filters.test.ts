@@ -3,7 +3,6 @@
  * exec each read one file; each hook must report exactly the files of the processes that its filters select.
  */
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
 import {
   chmodSync,
   closeSync,
@@ -26,7 +25,7 @@ import type { Acting } from '../support/act.ts'
 import { TestAgent, cannotRun, freshFolder } from '../support/agent.ts'
 import { until } from '../support/wait.ts'
 import { fileHook, path, policy } from '../support/policy.ts'
-import { bpftool, mapOf } from '../guard/support/tampering.ts'
+import { keep, lose } from '../guard/support/images.ts'
 
 const skip = cannotRun()
 const top = skip === false ? freshFolder('programs') : '/none'
@@ -81,37 +80,6 @@ const manyNames = Array.from({ length: 100 }, (_, i) => at('bin', `none-${i}`))
 
 /** The process that another one waits for. */
 const childOf = (pid: number): number => Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8'))
-
-const hexOf = (bytes: Iterable<number>): string[] => [...bytes].map((byte) => byte.toString(16).padStart(2, '0'))
-
-const keyOf = (pid: number): string[] => {
-  const key = Buffer.alloc(4)
-  key.writeUInt32LE(pid)
-  return ['key', 'hex', ...hexOf(key)]
-}
-
-/** Saves the kernel's entries of a process. The returned function restores them, as if the kernel had not run the program for an exec meanwhile. */
-function keep(pid: number): () => void {
-  const kept = ['images', 'verdicts'].map((name) => {
-    const map = ['id', String(mapOf(name).id)]
-    const shown = JSON.parse(
-      execFileSync('bpftool', ['-j', 'map', 'lookup', ...map, ...keyOf(pid)], { encoding: 'utf8' }),
-    )
-    return [...map, ...keyOf(pid), 'value', 'hex', ...hexOf(shown.value.map(Number))]
-  })
-  return () => {
-    for (const entry of kept) assert.equal(bpftool('map', 'update', ...entry), '')
-  }
-}
-
-/** Deletes the kernel's entries of a process, as if the kernel had not run the program for its fork. */
-function lose(pid: number): void {
-  for (const name of ['images', 'verdicts']) {
-    const failed = bpftool('map', 'delete', 'id', String(mapOf(name).id), ...keyOf(pid))
-    // No process has a verdict before the first call that needs one.
-    if (name === 'images') assert.equal(failed, '')
-  }
-}
 
 /** Rows whose pids are known when the policy is applied. */
 const ROWS = (early: number, older: number): Readonly<Record<string, ProcessFilters>> => ({

@@ -5,6 +5,8 @@ import type { Address } from '../../config/base/addresses.ts'
 import type { Head } from './http-head.ts'
 import type { Answer, Page } from './http.ts'
 
+const NEEDS_TOKEN = 'this page requires the token of server.token'
+
 /** A page is rendered at most once in this time. */
 const SHARED_MS = 1_000
 
@@ -27,39 +29,49 @@ export interface AccessOptions {
   readonly address: Address
   /** `server.token`. */
   readonly token: string | undefined
+  /** `server.metrics_token`. */
+  readonly metricsToken?: string | undefined
   /** The token of this run and the file that holds it, which only the agent's user can read. */
   readonly own: { readonly token: string; readonly file: string } | undefined
 }
 
 /**
  * With `server.token`, that token opens everything. Without it, numbers are open to every client of the address. Live events are open to
- * clients of a Unix socket (only the agent's user). On loopback, users who can read the file with the token of this run see them.
+ * clients of a Unix socket (only the agent's user). On loopback, users who can read the file with the token of this run see them. With
+ * `server.metrics_token`, numbers require that token or one that opens everything.
  */
-export function accessOf({ address, token, own }: AccessOptions): Access {
+export function accessOf({ address, token, metricsToken, own }: AccessOptions): Access {
+  const tokens = [metricsToken, token ?? own?.token].filter((each) => each !== undefined)
   if (token !== undefined) {
-    const check = byToken(token, 'this page requires the token of server.token')
+    const [numbers, events] = [byToken(tokens, NEEDS_TOKEN), byToken([token], NEEDS_TOKEN)]
     const hint = 'server.token in the config of the agent'
-    return { numbers: check, numbersNeed: 'token', events: check, eventsNeed: 'token', hint }
+    return { numbers, numbersNeed: 'token', events, eventsNeed: 'token', hint }
   }
-  const numbers = isLocal(address) ? fromThisHost : (): undefined => undefined
-  const open = { numbers, numbersNeed: 'nothing' } as const
-  if ('path' in address) return { ...open, events: numbers, eventsNeed: 'nothing', hint: '' }
+  const free = isLocal(address) ? fromThisHost : (): undefined => undefined
+  const open =
+    metricsToken === undefined
+      ? ({ numbers: free, numbersNeed: 'nothing' } as const)
+      : ({
+          numbers: byToken(tokens, 'this page requires the token of server.metrics_token'),
+          numbersNeed: 'token',
+        } as const)
+  if ('path' in address) return { ...open, events: free, eventsNeed: 'nothing', hint: '' }
   if (own === undefined || !isLocal(address)) {
     const hint = 'live events can contain secrets of all users: set server.token, or listen on a Unix socket'
     return { ...open, events: () => ({ status: 403, body: `${hint}\n` }), eventsNeed: 'config', hint }
   }
   const hint = `sudo cat ${own.file}`
-  const events = byToken(own.token, `live events require the token of this run (${hint})`)
+  const events = byToken([own.token], `live events require the token of this run (${hint})`)
   return { ...open, events, eventsNeed: 'token', hint }
 }
 
 /** Compares in constant time. A page of another origin cannot send the header: this server answers no preflight. */
-function byToken(token: string, need: string): Check {
-  const wanted = digest(token)
+function byToken(tokens: readonly string[], need: string): Check {
+  const wanted = tokens.map(digest)
   const body = `${need}: expected a header Authorization: Bearer TOKEN\n`
   return ({ fields }) => {
     const [, got = ''] = /^bearer +(.*)$/i.exec(fields.get('authorization') ?? '') ?? []
-    if (timingSafeEqual(digest(got), wanted)) return undefined
+    if (wanted.some((each) => timingSafeEqual(digest(got), each))) return undefined
     return { status: 401, headers: { 'WWW-Authenticate': 'Bearer' }, body }
   }
 }

@@ -79,7 +79,7 @@ export class Telemetry implements AsyncDisposable {
    */
   async serve(): Promise<string | undefined> {
     const { config, log } = this.#options
-    const { http, token } = config.server
+    const { http, token, metrics_token } = config.server
     const { loopLag } = this.#parts
     const pagesFor = (access: Access): Pages => {
       const made = Object.entries(createPages(this.#sources(access))).map(([path, page]): [string, Page] => {
@@ -100,13 +100,14 @@ export class Telemetry implements AsyncDisposable {
     }
     const own = { path: SOCKET }
     // Only the agent's user can connect there, who can read the token in its memory, too.
-    const open = token === undefined ? pages : pagesFor(accessOf({ address: own, token: undefined, own: undefined }))
+    const isOpen = (token ?? metrics_token) === undefined
+    const open = isOpen ? pages : pagesFor(accessOf({ address: own, token: undefined, own: undefined }))
     if (!('path' in http && http.path === SOCKET)) await listen('http_socket', own, open)
     return listen('http', http)
   }
 
   async #access(): Promise<Access> {
-    const { http: address, token } = this.#options.config.server
+    const { http: address, token, metrics_token: metricsToken } = this.#options.config.server
     if (token === undefined && !('path' in address) && isLocal(address)) {
       this.#token = await createPageToken().catch((error: unknown) => {
         const why = error instanceof Error ? error.message : String(error)
@@ -114,7 +115,7 @@ export class Telemetry implements AsyncDisposable {
         return undefined
       })
     }
-    return accessOf({ address, token, own: this.#token })
+    return accessOf({ address, token, metricsToken, own: this.#token })
   }
 
   #sources(access: Access): PageSources {

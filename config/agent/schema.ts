@@ -24,23 +24,28 @@ const grpcTls = z
   })
   .describe('Certificates of the gRPC API on a host and port. Server and clients both need a certificate.')
 
+const token = z
+  .string()
+  .regex(/^[!-~]+$/, { error: 'expected printable characters without spaces' })
+  .optional()
+
 const server = z
   .strictObject({
     http: address
       .prefault('127.0.0.1:2112')
       .describe(
         "Address of the status page, /livez, /readyz, /metrics, /status and /events: host:port, or unix:///path for a Unix socket that only the agent's " +
-          'user can connect to. On a host and port, every local user can read the numbers unless token is set. Live events always require a token.',
+          'user can connect to. On a host and port, every local user can read the numbers unless token or metrics_token is set. Live events always require a token.',
       ),
-    token: z
-      .string()
-      .regex(/^[!-~]+$/, { error: 'expected printable characters without spaces' })
-      .optional()
-      .describe(
-        'Token for /metrics, /status, /events and the text of /readyz, sent as "Authorization: Bearer <token>"; the status page prompts for it. /livez and the ' +
-          'status code of /readyz need no token. Never printed. Prefer ${file:/path} to the token itself; the file is read ' +
-          'at the start.',
-      ),
+    token: token.describe(
+      'Token for /metrics, /status, /events and the text of /readyz, sent as "Authorization: Bearer <token>"; the status page prompts for it. /livez and the ' +
+        'status code of /readyz need no token. Never printed. Prefer ${file:/path} to the token itself; the file is read ' +
+        'at the start.',
+    ),
+    metrics_token: token.describe(
+      'Token for a scraper, which opens what token opens, but no live events. Without token, the token in /run/ktrail/page-token, which only ' +
+        "the agent's user can read, opens everything.",
+    ),
     grpc: optionalAddress
       .prefault(DEFAULT_SERVER)
       .describe(

@@ -24,8 +24,8 @@ export async function configWarnings(loaded: LoadedConfig, file: string): Promis
 
 /** Other hosts may read the agent's pages without a token. */
 function openServer(loaded: LoadedConfig, file: string): Problem[] {
-  const { http, token } = loaded.config.server
-  if (isLocal(http) || token !== undefined) return []
+  const { http, token, metrics_token } = loaded.config.server
+  if (isLocal(http) || (token ?? metrics_token) !== undefined) return []
   const message =
     `anyone who can reach ${formatAddress(http)} can read the addresses of exporters, their errors and the names of policies: ` +
     'set server.token, or use 127.0.0.1 or a Unix socket'

@@ -16,7 +16,7 @@ version=$(node -p "require('./package.json').version")
 root=$packages/deb
 home=$root/usr/lib/ktrail
 rm -rf "$root" "$packages"/*_"$arch".deb
-mkdir -p "$home/node/bin" "$root"/usr/{bin,lib/systemd/system,lib/systemd/system-generators,share/doc/ktrail} "$root/etc/ktrail/policies" "$root/DEBIAN"
+mkdir -p "$home/node/bin" "$root"/usr/{bin,lib/systemd/system,lib/systemd/system-generators,share/doc/ktrail} "$root"/etc/ktrail/{policies,config.d} "$root/DEBIAN"
 
 cp -a "$packages"/npm/ktrail/{dist,ktrail,package.json} "$home"
 # Types are for authors of exporters, who have the npm package.
@@ -68,11 +68,11 @@ gzip -9n <docs/reference/ktrail.1 >"$root/usr/share/man/man1/ktrail.1.gz"
 install -D -m 644 deploy/debian/lintian-overrides "$root/usr/share/lintian/overrides/ktrail"
 
 cp deploy/debian/{postinst,prerm,postrm} "$root/DEBIAN"
-cp deploy/debian/take-over "$home"
+cp deploy/debian/{take-over,metrics-token} "$home"
 (cd "$root" && find etc -type f -printf '/%p\n' | LC_ALL=C sort) >"$root/DEBIAN/conffiles"
 find "$root" -type f -exec chmod 644 {} +
 find "$root" -type d -exec chmod 755 {} +
-chmod 755 "$root"/DEBIAN/p* "$home/ktrail" "$home/take-over" "$home/node/bin/node" "$generator"
+chmod 755 "$root"/DEBIAN/p* "$home/ktrail" "$home/take-over" "$home/metrics-token" "$home/node/bin/node" "$generator"
 chmod 600 "$root/etc/ktrail/ktrail.yaml"
 # The newest symbols that its programs use, as rpm.sh requires them of other distributions.
 newest() {

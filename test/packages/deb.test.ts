@@ -65,6 +65,14 @@ function aptRepository(
   }
 }
 
+/** The token of scrapers that the first installation makes; '' if there is none. */
+function tokenIn(root: FreshRoot): string {
+  const files = ['metrics-token', 'config.d/10-metrics-token.yaml'].map((file) => `${root.folder}/etc/ktrail/${file}`)
+  const [token = '', dropIn = ''] = files.map((file) => (existsSync(file) ? readFileSync(file, 'utf8') : ''))
+  assert.equal(token === '', dropIn === '')
+  return token
+}
+
 /** Changes a byte in the middle of a file, and back the second time. */
 function flip(file: string): void {
   const bytes = readFileSync(file)
@@ -86,7 +94,7 @@ describe('postinst, with programs of systemd that only tell how they are called'
   /** The calls of `postinst configure EARLIER`. `ran`: the agent ran since the last removal. */
   const calls = (earlier: string, ran: boolean, systemctlFails = false): string[] => {
     using folder = new Folder()
-    for (const name of ['systemctl', 'deb-systemd-helper', 'deb-systemd-invoke', 'take-over']) {
+    for (const name of ['systemctl', 'deb-systemd-helper', 'deb-systemd-invoke', 'take-over', 'metrics-token']) {
       const code = name === 'systemctl' && systemctlFails ? 1 : 0
       writeFileSync(folder.at(name), `#!/bin/sh\necho "\${0##*/} $*" >>${folder.at('calls')}\nexit ${code}\n`, {
         mode: 0o755,
@@ -95,7 +103,7 @@ describe('postinst, with programs of systemd that only tell how they are called'
     if (ran) mkdirSync(folder.at('cache'))
     const script = readFileSync('deploy/debian/postinst', 'utf8')
       .replaceAll('/run/systemd/system', folder.path)
-      .replaceAll('/usr/lib/ktrail/take-over', folder.at('take-over'))
+      .replaceAll('/usr/lib/ktrail/', `${folder.path}/`)
       .replaceAll('/var/cache/ktrail', folder.at('cache'))
     run('env', [`PATH=${folder.path}:/usr/bin:/bin`, 'sh', '-c', script, 'postinst', 'configure', earlier])
     return readFileSync(folder.at('calls'), 'utf8').split('\n')
@@ -111,6 +119,7 @@ describe('postinst, with programs of systemd that only tell how they are called'
     ] as const) {
       const lines = calls(earlier, ran)
       assert.deepEqual([isStarted(lines), isReplaced(lines)], [starts, !starts], lines.join('\n'))
+      assert.equal(lines.includes('metrics-token '), earlier === '', 'only a first installation makes a token')
     }
   })
 
@@ -135,6 +144,12 @@ describe('Debian package', () => {
     assert.equal(lines.length, 4)
     root.run('bash', '-euc', ['sudo() { "$@"; }', 'cd /srv', ...lines.map(({ text }) => text)].join('\n'))
     const own = run('dpkg-deb', ['--field', deb, 'Version']).trim()
+    const token = tokenIn(root)
+    assert.match(token, /^[0-9a-f]{48}$/)
+    const reader = (group: string): string =>
+      `setpriv --reuid 65534 --regid ${group} --clear-groups cat /etc/ktrail/metrics-token 2>&1 || true`
+    assert.equal(root.run('sh', '-c', reader('ktrail')), token)
+    assert.match(root.run('sh', '-c', reader('65534')), /Permission denied/)
     for (const [files, command] of CHANGED(path.basename(later))) apt.refuses(files, command)
 
     const config = `${root.folder}/etc/ktrail/ktrail.yaml`
@@ -154,7 +169,12 @@ describe('Debian package', () => {
     ]) {
       root.run('apt-get', ...change)
       if (version === own) root.run('ktrail', 'check', '/etc/ktrail/ktrail.yaml')
+      if (version === own) {
+        const printed = root.run('ktrail', 'config', 'print')
+        assert.match(printed, /^server:\n {2}http: 127\.0\.0\.1:2112\n {2}metrics_token: "\[redacted\]"$/m)
+      }
       if (version !== '') assert.equal(root.run('dpkg-query', '-W', '-f', '${Version}', 'ktrail'), version)
+      assert.equal(tokenIn(root), token)
       assert.match(readFileSync(config, 'utf8'), /# of the administrator\n$/)
       dataStays()
     }
@@ -207,6 +227,24 @@ describe('Debian package', () => {
     ])
       assert.match(files, new RegExp(`^/usr/share/${file}$`, 'm'))
     root.boot('6.12', 'test/systemd/start.test.ts')
+  })
+
+  it('an installed agent without a token, or with a server of its own, gets none by an upgrade', () => {
+    using root = new FreshRoot('bookworm')
+    const [first = '', second = ''] = root.add([later, smallPackage(deb, '99.0.1')])
+    const config = `${root.folder}/etc/ktrail/ktrail.yaml`
+    mkdirSync(path.dirname(config), { recursive: true })
+    // As a tool for configurations leaves it before the installation.
+    writeFileSync(config, 'server:\n  http: 127.0.0.1:9000\n\nexporters: { screen: { type: stdout } }\n')
+    root.run('dpkg', ...INSTALL, '--force-confold', first)
+    assert.equal(tokenIn(root), '')
+    writeFileSync(config, readFileSync('deploy/debian/ktrail.yaml'))
+    root.run('dpkg', ...INSTALL, second)
+    assert.equal(tokenIn(root), '')
+    root.run('/usr/lib/ktrail/metrics-token')
+    assert.match(tokenIn(root), /^[0-9a-f]{48}$/)
+    root.run('dpkg', '--purge', 'ktrail')
+    assert.ok(!existsSync(`${root.folder}/etc/ktrail`))
   })
 
   it('the same sources give the same bytes', () => {

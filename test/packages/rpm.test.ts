@@ -100,6 +100,8 @@ describe('RPM package', () => {
       assert.equal(stdout, version)
       assert.equal(rpm('--verify', '--nodeps', 'ktrail').status, existsSync(`${config}.mine`) ? 1 : 0)
       assert.ok(statSync(at('usr/lib/ktrail/take-over')).mode & 0o100)
+      assert.equal(statSync(at('etc/ktrail/metrics-token')).mode & 0o777, 0o640)
+      assert.equal(statSync(at('etc/ktrail/metrics-token')).size, 48)
       assert.equal(statSync(config).mode & 0o777, 0o600)
     }
     change(FIRST, '--install', first)

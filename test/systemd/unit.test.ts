@@ -26,6 +26,8 @@ import {
 } from './service.ts'
 
 const CONFIG = '/etc/ktrail/ktrail.yaml'
+/** For scrapers. */
+const TOKEN = '/etc/ktrail/metrics-token'
 /** A drop-in that comes after the generator's. */
 const DROP_INS = '/run/systemd/system/ktrail.service.d'
 /** The drop-in with which the root boots: the unit without CAP_SYS_ADMIN, and with a shorter watchdog. */
@@ -46,7 +48,8 @@ const RELOADS = 3
 
 /** Events that wait for the sink that is down. */
 async function held(): Promise<number> {
-  const answer = await fetch('http://127.0.0.1:2112/status')
+  const headers = { authorization: `Bearer ${readFileSync(TOKEN, 'utf8')}` }
+  const answer = await fetch('http://127.0.0.1:2112/status', { headers })
   const { exporters }: { exporters: Array<{ name: string; held_events: number }> } = JSON.parse(await answer.text())
   return exporters.find(({ name }) => name === 'loki')?.held_events ?? 0
 }
@@ -107,6 +110,17 @@ describe('unit', () => {
     await seen('/usr/bin/cat security_file_permission /etc/passwd')
     await seen('/usr/bin/sh security_file_permission /etc/hosts')
     await seen('/usr/bin/perl security_path_truncate /etc/hosts')
+  })
+
+  it('other users read no numbers, the token opens them, and status needs none', async () => {
+    const [token, url] = [readFileSync(TOKEN, 'utf8'), 'http://127.0.0.1:2112']
+    const got = async (page: string, sent: string): Promise<number> =>
+      (await fetch(url + page, { headers: { authorization: sent } })).status
+    for (const page of ['/metrics', '/status']) {
+      assert.deepEqual([await got(page, ''), await got(page, `Bearer ${token}`)], [401, 200], page)
+    }
+    assert.deepEqual([await got('/events', `Bearer ${token}`), await got('/readyz', '')], [401, 200])
+    assert.match(run('ktrail', 'status'), /^ready/m)
   })
 
   it('check --kernel finds that the unit can run', () => {

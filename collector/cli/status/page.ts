@@ -78,7 +78,7 @@ export interface PageSource {
   readonly token: string | undefined
 }
 
-interface Read {
+export interface Read {
   readonly text: string
   readonly page: StatusPage
 }
@@ -110,7 +110,7 @@ export async function readStatus(source: PageSource, answerMs = ANSWER_MS): Prom
   })
   if (status === 401) {
     throw new PageError(
-      `the agent at ${where} requires the token of its server.token: give the file that contains it with --token-file`,
+      `the agent at ${where} requires the token of its server.token or server.metrics_token: give the file that contains it with --token-file`,
     )
   }
   const parsed = status === 200 ? statusSchema.safeParse(jsonOrUndefined(text)) : undefined

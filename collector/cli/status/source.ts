@@ -9,7 +9,7 @@ import { namedConfig, readConfig } from '../config-file.ts'
 import type { PageSource } from './page.ts'
 
 /**
- * From `--http` and `--token-file`, or else from the config: its `server.http` and `server.token`. If the user names no config, it is the agent's own
+ * From `--http` and `--token-file`, or else from the config: its `server.http` and token. If the user names no config, it is the agent's own
  * socket if the user may connect to it: this socket always exists, no other user can take it, and it works while the config on disk has mistakes.
  * Throws UsageError and ConfigError.
  */
@@ -26,7 +26,7 @@ export async function pageSourceOf(
   if (namedConfig(given, terminal) === undefined && (await mayConnect(SOCKET)))
     return { address: { path: SOCKET }, token }
   const { server } = (await readConfig(given, terminal)).config
-  return { address: server.http, token: token ?? server.token }
+  return { address: server.http, token: token ?? server.token ?? server.metrics_token }
 }
 
 function mayConnect(path: string): Promise<boolean> {

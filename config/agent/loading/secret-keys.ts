@@ -6,6 +6,7 @@ export const REDACTED = '[redacted]'
 
 const KEYS: readonly Path[] = [
   ['server', 'token'],
+  ['server', 'metrics_token'],
   ['exporters', '*', 'headers'],
   ['exporters', '*', 'sasl', 'password'],
 ]

@@ -141,3 +141,28 @@ test('access: a refused request never reaches the page', async () => {
   const page = guarded(() => assert.fail('asked'), access({ own: OWN }).events)
   assert.equal((await page(requestOf('/'))).status, 401)
 })
+
+test('access: with server.metrics_token, that token opens the numbers and no live events; the token of this run or server.token opens all', () => {
+  for (const [options, all] of [
+    [{ own: OWN }, 'of this run'],
+    [{ own: OWN, token: 'open sesame' }, 'open sesame'],
+    [{ address: EVERYWHERE, token: 'open sesame' }, 'open sesame'],
+  ] as const) {
+    const { events, numbers, numbersNeed, eventsNeed } = access({ ...options, metricsToken: 'numbers' })
+    assert.deepEqual([numbersNeed, eventsNeed], ['token', 'token'])
+    for (const check of [events, numbers]) {
+      assert.equal(ask(check), 401)
+      assert.equal(ask(check, { authorization: 'Bearer number' }), 401)
+      assert.equal(ask(check, { authorization: `Bearer ${all}` }), 200)
+    }
+    assert.deepEqual(
+      [numbers, events].map((check) => ask(check, { authorization: 'Bearer numbers' })),
+      [200, 401],
+    )
+  }
+  const { events, numbers } = access({ address: EVERYWHERE, metricsToken: 'numbers' })
+  assert.deepEqual(
+    [numbers, events].map((check) => ask(check, { authorization: 'Bearer numbers' })),
+    [200, 403],
+  )
+})

@@ -64,6 +64,7 @@ describe('the schema of the config', () => {
         '.kubernetes.policy_selector',
         '.kubernetes.policy_names',
         '.server.token',
+        '.server.metrics_token',
         '.server.tls',
         '.server.tls.cert_file',
         '.server.tls.key_file',

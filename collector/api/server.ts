@@ -26,7 +26,8 @@ const OPTIONS = {
   'grpc.max_receive_message_length': MAX_REQUEST_BYTES,
   // Answers are made by the agent.
   'grpc.max_send_message_length': -1,
-  'grpc.max_concurrent_streams': 16,
+  // Room to estimate the largest bundle, and fewer than the readers of all clients.
+  'grpc.max_concurrent_streams': 48,
   // In MB (10^6 bytes), of one connection.
   'grpc-node.max_session_memory': 10,
   // Finds clients that have vanished.

@@ -37,7 +37,7 @@ export const auditCommand: Command = async (given, { env, nowMs, print, printErr
   }
   const streams = audit.report({ nowMs: nowMs(), partial: given.flag('partial') || sinceMs !== undefined })
   const whole = numbered > 0 && problems.length === 0 && streams.every((stream) => stream.whole && stream.consistent)
-  const data = await dataText(given.text('output'), { whole, numbered, plain, unreadable, problems, streams })
+  const data = await dataText(given.text('format'), { whole, numbered, plain, unreadable, problems, streams })
   await print(data ?? folded(streams.map(streamText).join(''), columns))
   for (const problem of problems) printError(`ktrail: ${problem}`)
   if (plain > 0) printError(`ktrail: ${plural(plain, 'record')} without numbers`)

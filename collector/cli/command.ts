@@ -104,6 +104,14 @@ export class Arguments {
   }
 }
 
+/** Options of other commands, by name: the option with that purpose here, and its usage. */
+const INSTEAD = new Map<string, readonly [option: string, usage: string]>([
+  ['output', ['format', '-o FORMAT or --format FORMAT; --output is for files']],
+  ['format', ['output', '--output PATH']],
+  ['server', ['http', "--http ADDRESS: this command reads the agent's pages, not its API"]],
+  ['http', ['server', "--server ADDRESS: this command uses the agent's API, not its pages"]],
+])
+
 /** Reads arguments. Throws UsageError for an option that the command does not have, and for one with a wrong value or without its value. */
 export function readArguments(args: readonly string[], options: OptionSpecs): Arguments {
   const types = Object.entries(options).map(([name, spec]): [string, ParseArgsOptionDescriptor] => [
@@ -128,7 +136,10 @@ export function readArguments(args: readonly string[], options: OptionSpecs): Ar
       // Tetragon's agent has its keys as options, too.
       const key = 'config' in options && name.includes('-') ? meant('key', name) : undefined
       const hint = key === undefined ? takes : `in the config, ${/^\w+$/.test(key) ? `write ${key}` : key}`
-      throw new UsageError(`no such option: ${rawName}${didYouMean(rawName, names) || `; ${hint}`}`)
+      const [own = '', usage] = INSTEAD.get(name) ?? []
+      throw new UsageError(
+        `no such option: ${rawName}${Object.hasOwn(options, own) ? `: use ${usage}` : didYouMean(rawName, names) || `; ${hint}`}`,
+      )
     }
     if (!takesValue(spec)) {
       if (value !== undefined) throw new UsageError(`${rawName}: takes no value, got "${value}"`)
@@ -137,6 +148,10 @@ export function readArguments(args: readonly string[], options: OptionSpecs): Ar
     // An option in place of the value: the value is missing. A single - is a name for standard input or output.
     if (value === undefined || (!inlineValue && /^-./.test(value)))
       throw new UsageError(`${rawName}: expected a value after it`)
+    if (rawName === '-n' && /^\d+$/.test(value)) {
+      const count = 'tail' in options ? `; for the last events of a file, use --tail ${value}` : ''
+      throw new UsageError(`-n: expected a Kubernetes namespace, because -n is --${name}, got "${value}"${count}`)
+    }
     if (spec.choices?.includes(value) === false)
       throw new UsageError(`${rawName}: expected ${alternatives(spec.choices)}, got "${value}"`)
   }

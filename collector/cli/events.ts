@@ -6,38 +6,54 @@ import { ClientError } from '../api/client.ts'
 import { GetEventsRequestSchema } from '../proto/tetragon/events_pb.js'
 import type { GetEventsRequest } from '../proto/tetragon/events_pb.js'
 import { FineGuidanceSensors } from '../proto/tetragon/sensors_pb.js'
+import { UsageError } from './command.ts'
 import type { Arguments, Command, Terminal } from './command.ts'
 import { plural } from '../../config/base/counts.ts'
-import { eventsOf, hasInput, noticingSilence } from './events/input.ts'
+import { bytesOf, eventsOf, Tail } from './events/input.ts'
 import { asCompact, asJson, printEvents } from './events/printer.ts'
 import type { LineOf } from './events/printer.ts'
 import { wantedOf } from './events/wanted.ts'
 import { clientOf } from './server.ts'
-
-/** Standard input that sends nothing for this long is noticed: it may be a pipe without a writer. */
-const SILENCE_MS = 3_000
-const INSTEAD = 'To read events from the agent, use ktrail events < /dev/null, or --server'
-const NOTICES = {
-  silent: `ktrail: standard input is a pipe without data so far; still reading. ${INSTEAD}`,
-  empty: `ktrail: standard input was empty. ${INSTEAD}`,
-}
+import { timeOf } from './table/time.ts'
 
 /** Pause between two attempts to connect. */
 const RECONNECT_MS = 2_000
 
-/** `ktrail events`: prints events of a running agent, or of JSON lines on standard input. */
+/** `ktrail events`: prints events of a running agent, or of files of JSON lines. */
 export const eventsCommand: Command = async (given, terminal) => {
-  const lineOf = given.text('output') === 'compact' ? compactAs(given, terminal) : asJson
+  const lineOf = given.text('format') === 'compact' ? compactAs(given, terminal) : asJson
   const wanted = wantedOf(given)
   const request = create(GetEventsRequestSchema, wanted === undefined ? {} : { allowList: [wanted] })
-  if (given.text('server') === undefined && hasInput()) {
+  const sinceMs = timeOf(given, 'since', terminal.nowMs())
+  const tail = tailOf(given)
+  if (given.positionals.length > 0) {
+    if (given.text('server') !== undefined || given.flag('reconnect'))
+      throw new UsageError('expected either files or an agent (--server, --reconnect), got both')
     const skipped = { lines: 0 }
-    const input = noticingSilence(process.stdin, SILENCE_MS, (what) => terminal.printError(NOTICES[what]))
-    await printEvents(eventsOf(input, request, skipped), lineOf, terminal)
+    const messages = eventsOf(bytesOf(given.positionals), request, skipped, sinceMs)
+    if (tail === undefined) await printEvents(messages, lineOf, terminal)
+    else {
+      await printEvents(messages, lineOf, { ...terminal, print: async (line) => (tail.add(line), true) })
+      if (tail.cut) terminal.printError('ktrail: fewer events, because these exceed 64 MiB')
+      for (const line of tail.lines) if (!(await terminal.print(line))) break
+    }
     if (skipped.lines > 0) terminal.printError(`ktrail: ${plural(skipped.lines, 'line')} of the input without an event`)
     return 0
   }
+  if (sinceMs !== undefined || tail !== undefined)
+    throw new UsageError(
+      '--since and --tail apply only to files, because an agent sends no past events: name the file of an exporter',
+    )
   return read(given, request, lineOf, terminal)
+}
+
+/** `--tail`; throws UsageError. */
+function tailOf(given: Arguments): Tail | undefined {
+  const text = given.text('tail')
+  if (text === undefined) return undefined
+  if (!/^[1-9]\d{0,4}$/.test(text))
+    throw new UsageError(`--tail: expected a number of events from 1 to 99999, got "${text}"`)
+  return new Tail(Number(text))
 }
 
 function compactAs(given: Arguments, { env }: Terminal): LineOf {

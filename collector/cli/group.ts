@@ -3,7 +3,7 @@ import { asHint, didYouMean, meant } from '../../config/yaml/suggest.ts'
 import { EXIT_USAGE, readArguments, UsageError } from './command.ts'
 import type { Terminal } from './command.ts'
 import { helpText } from './help/text.ts'
-import { isGroup } from './table/spec.ts'
+import { childOf, isGroup } from './table/spec.ts'
 import type { CommandSpec, GroupSpec } from './table/spec.ts'
 
 const isHelp = (word: string): boolean => word === '--help' || word === '-h'
@@ -31,7 +31,7 @@ export async function runGroup(
     return args.length === 0 ? printHelp(path, group) : runGroup(path, group, [...args, '--help'], terminal)
   }
   const inner = `${path} ${word}`
-  const spec = Object.hasOwn(group.commands, word) ? group.commands[word] : undefined
+  const spec = childOf(group, word)
   if (spec === undefined) {
     const known = meant(`command ${path.replace(/^ktrail ?/, '')}`.trimEnd(), word)
     const hint = known === undefined ? didYouMean(word, [...Object.keys(group.commands), 'help']) : asHint(known)

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { ExportError } from '../contract/errors.ts'
 import { fileSource } from './files.ts'
 import type { AuditedSource, Source, SourceOptions } from './source.ts'
@@ -11,7 +12,18 @@ export function auditSource(address: string, options: AuditedSource): Source {
     return bounded(address, options, async (all) => (await import('./kafka.ts')).kafkaSource(address, all))
   if (/^lokis?:\/\//.test(address))
     return bounded(address, options, async (all) => (await import('./loki.ts')).lokiSource(address, all))
-  return fileSource(address, process.stdin)
+  const better = addressOf(address)
+  if (better === undefined) return fileSource(address, process.stdin)
+  throw new ExportError('UNUSABLE', `expected a file, kafka:// or loki://, got "${address}": ${better}`)
+}
+
+/** The next step for an address of another form; undefined for the path of a file. */
+function addressOf(address: string): string | undefined {
+  const query = address.includes('?') ? '' : '?{service_name="ktrail"}'
+  if (/^https?:\/\//.test(address)) return `for Loki, write ${address.replace(/^http/, 'loki')}${query}`
+  if (/^(?:[\w.-]+|\[[\da-f:]+\]):\d+(?:[,/].*)?$/i.test(address) && !existsSync(address))
+    return `for Kafka, write kafka://${address.includes('/') ? address : `${address}/TOPIC`}`
+  return /^\w+:\/\//.test(address) ? 'use one of these' : undefined
 }
 
 /** Loads the client of a sink when it is read, and gives up a silent sink. */

@@ -77,8 +77,8 @@ const rows: readonly Row[] = [
   },
   { args: ['--version'], code: 0, stdout: /^ktrail \d/ },
   { args: ['-V'], code: 0, stdout: /^ktrail \d/ },
-  { args: ['status', '--json'], code: 2, stderr: /no such option: --json; expected --output,/ },
-  { args: ['policy', 'list', '--json'], code: 2, stderr: /no such option: --json; expected --output,/ },
+  { args: ['status', '--json'], code: 2, stderr: /no such option: --json; expected --format,/ },
+  { args: ['policy', 'list', '--json'], code: 2, stderr: /no such option: --json; expected --format,/ },
   {
     args: ['help'],
     code: 0,
@@ -106,7 +106,7 @@ const rows: readonly Row[] = [
   { args: ['spool', 'verify', '--config', spooled], code: 0, stdout: /^bus: nothing was spooled yet\n$/ },
 
   { args: ['spool'], code: 2, stdout: NOTHING, stderr: /^ktrail spool: .*\n[^]*\n {2}ktrail spool ls / },
-  { args: ['spool', 'list'], code: 2, stderr: /no such command: "spool list"/ },
+  { args: ['spool', 'lists'], code: 2, stderr: /no such command: "spool lists"/ },
   { args: ['spool', 'repair'], code: 2, stderr: /expected: ktrail spool repair NAME\|DIR/ },
   {
     args: ['spool', 'replay', 'buss', '--config', spooled],

@@ -9,8 +9,8 @@ import type { Readers } from '../events/readers.ts'
 import type { Methods } from '../rpc.ts'
 import { WATCHES, by, parsed, refused } from './policies.ts'
 
-/** Each has programs in the kernel. */
-const MAX_WATCHES = 8
+/** Each has programs in the kernel. A client may watch by all policies of a bundle; readers.ts bounds all together. */
+const MAX_CLIENTS = 8
 /** Functions that are attached first: their events come while the others are loaded. */
 const FIRST = 4
 
@@ -20,22 +20,25 @@ export function addWatches(
   readers: Pick<Readers, 'watch'>,
 ): void {
   let made = 0
-  let open = 0
+  /** Open watches of each client. */
+  const clients = new Map<string, number>()
   methods.serverStream(Watches.method.watch, async (call) => {
     const { yaml, estimate } = call.request
     const asGiven = parsed(yaml, WATCHES)
     const given = estimate ? estimating(asGiven, true) : asGiven
     if (modeOf(given) === 'enforce')
       throw new ApiError('INVALID_ARGUMENT', 'expected a policy that neither sends signals nor makes calls fail')
-    if (open >= MAX_WATCHES)
+    const peer = call.getPeer()
+    const open = clients.get(peer) ?? 0
+    if (open === 0 && clients.size >= MAX_CLIENTS)
       throw new ApiError(
         'RESOURCE_EXHAUSTED',
-        `${MAX_WATCHES} policies of clients already watch: end one of them, or estimate fewer at once`,
+        `${MAX_CLIENTS} clients already watch by policies of their own: end one of them`,
       )
     const name = `watch-${++made}`
     const names = [name, `${name}-more`]
     const ids = names.map((each) => ({ source: WATCHES, namespace: given.namespace ?? '', name: each }))
-    const author = by(call.getPeer())
+    const author = by(peer)
     const remove = async (): Promise<void> => {
       await policies.remove(ids, author)
     }
@@ -56,11 +59,13 @@ export function addWatches(
       await (estimate ? add(given).catch(() => add(estimating(asGiven, false))) : add(given))
       return { [Symbol.asyncDispose]: remove }
     }
-    open++
+    clients.set(peer, open + 1)
     try {
       await readers.watch(call, names, attach)
     } finally {
-      open--
+      const left = (clients.get(peer) ?? 0) - 1
+      if (left > 0) clients.set(peer, left)
+      else clients.delete(peer)
     }
   })
 }

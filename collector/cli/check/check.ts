@@ -14,7 +14,7 @@ export const checkCommand: Command = async (given, terminal) => {
   const { env, print, printError } = terminal
   const { positionals } = given
   if (given.flag('kernel') && given.flag('probe')) throw new UsageError('expected either --kernel or --probe, got both')
-  const format = given.text('output') ?? 'text'
+  const format = given.text('format') ?? 'text'
   if (format !== 'text' && (given.flag('kernel') || given.flag('probe')))
     throw new UsageError(`-o ${format} applies only to files`)
   // Loaded when needed: only these need the addon and the exporters.

@@ -1,6 +1,10 @@
-/** Events from JSON lines on standard input, instead of an agent. */
-import { fstatSync } from 'node:fs'
+/** Events from files of JSON lines, instead of an agent. */
+import { createReadStream } from 'node:fs'
+import { pipeline } from 'node:stream'
+import { createGunzip } from 'node:zlib'
 import { fromJsonString } from '@bufbuild/protobuf'
+import { whyUnreadable } from '../../../config/base/unreadable.ts'
+import { STDIN } from '../../../config/yaml/files.ts'
 import { createFilter } from '../../../exporters/index.ts'
 import type { EventFilter } from '../../../exporters/index.ts'
 import { filterOf } from '../../api/events/filters.ts'
@@ -10,39 +14,47 @@ import type { GetEventsRequest, GetEventsResponse } from '../../proto/tetragon/e
 
 /** Longer lines are skipped. */
 export const MAX_LINE_BYTES = 10 << 20
+/** Fewer of the last lines are kept if they are larger. */
+const MAX_TAIL_BYTES = 64 << 20
 const LF = 0x0a
 
-/** Whether standard input is a file or the end of a pipe. A terminal is not, and neither is /dev/null, which services get. */
-export function hasInput(): boolean {
-  try {
-    const info = fstatSync(0)
-    return info.isFile() || info.isFIFO() || info.isSocket()
-  } catch {
-    return false
+/** The bytes of files, one after the other; - is standard input. Throws an Error for a file that cannot be read. */
+export async function* bytesOf(files: readonly string[]): AsyncGenerator<Buffer> {
+  for (const file of files) {
+    const input = file === STDIN ? process.stdin : createReadStream(file)
+    try {
+      // The stream of unzipped bytes reports a failure of the file.
+      yield* file.endsWith('.gz') ? pipeline(input, createGunzip(), () => {}) : input
+    } catch (error) {
+      throw new Error(`cannot read "${file}": ${whyUnreadable(error)}`, { cause: error })
+    }
   }
 }
 
-/** The input; `notice` is called once if no byte has arrived after `ms`, or at an earlier end. */
-export async function* noticingSilence(
-  input: AsyncIterable<Buffer>,
-  ms: number,
-  notice: (what: 'silent' | 'empty') => void,
-): AsyncGenerator<Buffer> {
-  let open = true
-  const once = (what: 'silent' | 'empty'): void => {
-    if (open) notice(what)
-    open = false
+/** Keeps the last lines, in bounded memory. */
+export class Tail {
+  readonly lines: Array<string | Uint8Array> = []
+  /** Whether they are fewer than requested, because of their size. */
+  cut = false
+  readonly #count: number
+  #bytes = 0
+
+  constructor(count: number) {
+    this.#count = count
   }
-  const timer = setTimeout(once, ms, 'silent')
-  try {
-    for await (const chunk of input) {
-      open = false
-      clearTimeout(timer)
-      yield chunk
+
+  add(line: string | Uint8Array): void {
+    this.#bytes += line.length
+    this.lines.push(line)
+    if (this.lines.length > this.#count) this.#drop()
+    while (this.#bytes > MAX_TAIL_BYTES && this.lines.length > 1) {
+      this.#drop()
+      this.cut = true
     }
-    once('empty')
-  } finally {
-    clearTimeout(timer)
+  }
+
+  #drop(): void {
+    this.#bytes -= this.lines.shift()?.length ?? 0
   }
 }
 
@@ -56,6 +68,7 @@ export async function* eventsOf(
   input: AsyncIterable<Buffer>,
   request: GetEventsRequest,
   skipped: Skipped,
+  sinceMs = -Infinity,
 ): AsyncGenerator<GetEventsResponse> {
   const filter = filterOf(request)
   const accepts = filter === undefined ? undefined : createFilter(filter)
@@ -65,9 +78,14 @@ export async function* eventsOf(
       skipped.lines++
       continue
     }
+    if (timeOf(message) < sinceMs) continue
     if (accepts === undefined || isAccepted(message, accepts)) yield message
   }
 }
+
+/** In ms since 1970; events without a time pass. */
+const timeOf = ({ time }: GetEventsResponse): number =>
+  time === undefined ? Infinity : Number(time.seconds) * 1000 + time.nanos / 1e6
 
 /** Losses pass every filter; kinds of events that ktrail does not make pass none. */
 function isAccepted(message: GetEventsResponse, filter: EventFilter): boolean {

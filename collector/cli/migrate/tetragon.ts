@@ -11,7 +11,7 @@ import { linesOf } from '../check/lines.ts'
 import type { Command } from '../command.ts'
 import { OF_EXPORTER, OF_FILE, TOP, WITHOUT } from './flags.ts'
 import { readInputs } from './input.ts'
-import { settingsOf } from './values.ts'
+import { foreign, settingsOf } from './values.ts'
 import type { Settings } from './values.ts'
 
 type Config = Readonly<Record<string, unknown>>
@@ -26,7 +26,13 @@ export const tetragonCommand: Command = async (given, terminal) => {
       await terminal.print(linesOf({ problems: problems.list(), warnings: [], notes: [] }))
       return EXIT_CONFIG
     }
-    values = merged(values, parse(text) as Config)
+    const parsed: Config = parse(text)
+    const message = foreign(parsed)
+    if (message !== undefined) {
+      await terminal.print(linesOf({ problems: [{ file, line: 1, col: 1, message }], warnings: [], notes: [] }))
+      return EXIT_CONFIG
+    }
+    values = merged(values, parsed)
   }
   await terminal.print(configText(settingsOf(values), inputs.map(({ file }) => file).join(' ')))
   return 0

@@ -44,11 +44,25 @@ const DEFAULTS: Flags = {
   'enable-k8s-api': 'true',
 }
 
+/** Why these are no settings of Tetragon; undefined if they can be. */
+export function foreign(root: Values): string | undefined {
+  const kind = text(root['kind'] ?? '')
+  if (/^TracingPolicy(?:Namespaced)?$/.test(kind))
+    return `it is a ${kind}, which ktrail reads as it is: run ktrail check FILE, and name it under policies: in the config`
+  const expected = "expected settings of Tetragon's agent, its ConfigMap, or values of its chart"
+  if (kind !== '' && kind !== 'ConfigMap') return `${expected}, got an object of kind ${kind}`
+  if (kind !== '' || isOfChart(root)) return undefined
+  const nested = Object.keys(root).filter((key) => isMapping(root[key]) || [root[key]].flat().some(isMapping))
+  return nested.length === 0 ? undefined : `${expected}, got ${nested.slice(0, 3).join(', ')} with keys below`
+}
+
+const isOfChart = (root: Values): boolean =>
+  ['tetragon', 'tetragonOperator', 'export', 'exportDirectory', 'rthooks'].some((key) => key in root)
+
 export function settingsOf(root: Values): Settings {
   const data = mapping(root['data'])
   if (root['kind'] === 'ConfigMap') return { flags: textsOf(data), others: [], printed: false }
-  const isChart = ['tetragon', 'tetragonOperator', 'export', 'exportDirectory', 'rthooks'].some((key) => key in root)
-  return isChart ? ofChart(root) : { flags: textsOf(root), others: [], printed: false }
+  return isOfChart(root) ? ofChart(root) : { flags: textsOf(root), others: [], printed: false }
 }
 
 function ofChart(root: Values): Settings {

@@ -8,8 +8,8 @@ import { FineGuidanceSensors } from '../../proto/tetragon/sensors_pb.js'
 import { UsageError } from '../command.ts'
 import type { Arguments, Command, Terminal } from '../command.ts'
 import { clientOf } from '../server.ts'
+import { durationOf } from '../table/time.ts'
 import { estimateAll } from './counting.ts'
-import { durationOf } from './estimate.ts'
 import { policiesAt } from './read.ts'
 import type { PolicyFile } from './read.ts'
 import { hottest } from './report.ts'
@@ -22,7 +22,7 @@ const ESTIMATED = '10s'
 export const addCommand: Command = async (given, terminal) => {
   if (given.positionals.length === 0) throw new UsageError('policy add requires a file, a folder or library:NAME')
   if (given.text('for') !== undefined && !given.flag('estimate')) throw new UsageError('--for requires --estimate')
-  const forMs = durationOf(given, ESTIMATED)
+  const forMs = durationOf(given, 'for', ESTIMATED)
   using client = await clientOf(given)
   const domain = given.text('domain') ?? ''
   const { files, problems } = await policiesAt(given.positionals)

@@ -8,8 +8,11 @@ import { dataText, table } from '../format.ts'
 export const libraryCommand: Command = async (given, { print, printError, columns }) => {
   const [search = '', extra] = given.positionals
   if (extra !== undefined) throw new UsageError(`expected at most one word to search for, got "${extra}", too`)
-  const found = (await libraryPolicies()).filter((policy) => matches(policy, search.toLowerCase()))
-  const data = await dataText(given.text('output'), found)
+  const bundle = given.text('bundle')
+  const found = (await libraryPolicies())
+    .filter(({ bundles }) => bundle === undefined || bundles.includes(bundle))
+    .filter((policy) => matches(policy, search.toLowerCase()))
+  const data = await dataText(given.text('format'), found)
   if (data !== undefined) await print(data)
   else if (found.length > 0) {
     await print(
@@ -25,7 +28,8 @@ export const libraryCommand: Command = async (given, { print, printError, column
     )
   }
   if (found.length > 0) return 0
-  printError(`no policy of the library matches "${search}"; ktrail policy library lists all`)
+  const where = bundle === undefined ? 'the library' : `the bundle "${bundle}"`
+  printError(`no policy of ${where} matches "${search}"; ktrail policy library lists all`)
   return 1
 }
 

@@ -11,7 +11,7 @@ import { listed } from './named.ts'
 export const listCommand: Command = async (given, { print, printError, columns }) => {
   using client = await clientOf(given)
   const policies = await listed(client, given)
-  const format = given.text('output')
+  const format = given.text('format')
   const data = await dataText(format, policies.map(dataOf))
   if (data !== undefined) await print(data)
   else if (policies.length === 0) printError('the agent has no policies: add one with ktrail policy add FILE')

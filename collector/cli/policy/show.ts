@@ -14,7 +14,7 @@ import { listed, theOne } from './named.ts'
 export const showCommand: Command = async (given, { print }) => {
   const [name, extra] = given.positionals
   if (name === undefined || extra !== undefined) throw new UsageError('expected one name, of a policy or library:NAME')
-  const format = given.text('output') ?? 'yaml'
+  const format = given.text('format') ?? 'yaml'
   if (inLibrary(name)) {
     const files = await libraryFiles(name).catch((error: unknown) => {
       throw new UsageError(`${name}: ${error instanceof Error ? error.message : String(error)}`)

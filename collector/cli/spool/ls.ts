@@ -16,7 +16,7 @@ export const lsCommand: Command = async (given, terminal) => {
   const found = looks
     .filter((look) => typeof look !== 'string')
     .filter(({ place, events, damage }) => place.kind !== 'orphan' || events > 0 || damage.length > 0)
-  const format = given.text('output')
+  const format = given.text('format')
   const data = await dataText(format, found.map(dataOf))
   const width = format === 'wide' ? Infinity : NAME_WIDTH
   if (data !== undefined) await terminal.print(data)

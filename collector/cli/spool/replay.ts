@@ -40,7 +40,7 @@ export const replayCommand: Command = async (given, terminal) => {
   const [word, extra] = given.positionals
   if (word === undefined || extra !== undefined)
     throw new UsageError('expected: ktrail spool replay NAME|DIR [--to EXPORTER | -o json]')
-  if (given.text('output') !== undefined && to !== undefined)
+  if (given.text('format') !== undefined && to !== undefined)
     throw new UsageError('expected either --to EXPORTER or -o json, got both')
   const partly = given.text('since') !== undefined || given.text('until') !== undefined || all
   if (remove && (to === undefined || partly))

@@ -36,12 +36,20 @@ export function isGroup(spec: CommandSpec | GroupSpec): spec is GroupSpec {
   return 'commands' in spec
 }
 
+/** Both words mean the same in each group. */
+const ALIASES: Readonly<Record<string, string>> = { ls: 'list', list: 'ls' }
+
+/** The command or group of this name; undefined if the group has none. */
+export function childOf({ commands }: GroupSpec, word: string): CommandSpec | GroupSpec | undefined {
+  const name = [word, ALIASES[word] ?? ''].find((each) => Object.hasOwn(commands, each))
+  return name === undefined ? undefined : commands[name]
+}
+
 /** The command or group named by the first words, and the number of these words. */
 export function findSpec(root: GroupSpec, words: readonly string[]): { spec: CommandSpec | GroupSpec; used: number } {
   let [spec, used]: [CommandSpec | GroupSpec, number] = [root, 0]
   for (const word of words) {
-    const next: CommandSpec | GroupSpec | undefined =
-      isGroup(spec) && Object.hasOwn(spec.commands, word) ? spec.commands[word] : undefined
+    const next: CommandSpec | GroupSpec | undefined = isGroup(spec) ? childOf(spec, word) : undefined
     if (next === undefined) break
     spec = next
     used++

@@ -1,4 +1,4 @@
-import { parseDuration } from '../../../config/base/units.ts'
+import { formatDuration, parseDuration } from '../../../config/base/units.ts'
 import { UsageError } from '../command.ts'
 import type { Arguments } from '../command.ts'
 
@@ -14,4 +14,16 @@ export function timeOf(given: Arguments, option: string, nowMs: number): number 
   const time = TIME.test(text) ? Date.parse(text.replace(' ', 'T')) : Number.NaN
   if (!Number.isNaN(time)) return time
   throw new UsageError(`--${option}: expected a time such as 2026-03-09T05:30:00Z or an age such as 90m, got "${text}"`)
+}
+
+const [MIN_MS, MAX_MS] = [1000, 3_600_000]
+
+/** The duration that an option names, in ms. Throws UsageError. */
+export function durationOf(given: Arguments, option: string, otherwise: string): number {
+  const text = given.text(option) ?? otherwise
+  const ms = parseDuration(text) ?? 0
+  if (ms >= MIN_MS && ms <= MAX_MS) return ms
+  throw new UsageError(
+    `--${option}: expected a duration from ${formatDuration(MIN_MS)} to ${formatDuration(MAX_MS)}, got "${text}"`,
+  )
 }

@@ -7,6 +7,7 @@ import { clientOf } from '../server.ts'
 import { PageError, awaitStatus, readStatus } from '../status/page.ts'
 import type { PageSource, StatusPage } from '../status/page.ts'
 import { pageSourceOf } from '../status/source.ts'
+import { durationOf } from '../table/time.ts'
 import { HotEvents } from './hot.ts'
 import { afterKey } from './keys.ts'
 import { Screen } from './screen.ts'
@@ -14,18 +15,19 @@ import { FIRST_CHOICE, plainText, screenLines } from './view.ts'
 import type { Seen } from './view.ts'
 
 /** The agent makes a page a second. */
-const TICK_MS = 1_050
+const LATE_MS = 50
 /** A text has no live events if the agent accepts no reader in this time. */
 const LONGEST_MS = 5_000
 
 export const topCommand: Command = async (given, terminal) => {
+  const tickMs = durationOf(given, 'interval', '1s') + LATE_MS
   const source = await pageSourceOf(given, terminal)
   // Fails here if no agent is running.
   const { page } = await awaitStatus(source, terminal)
   using client = await clientOf(given)
   const hot = new HotEvents()
   const reads = new Promise<void>((resolve) => void hot.read(client, resolve).then(resolve))
-  const watch = new Watch(source, hot, page)
+  const watch = new Watch(source, hot, page, tickMs)
   const shows = isatty(0) && isatty(1) && !given.flag('once')
   // A text has the events of a whole second.
   if (!shows) await Promise.race([reads, setTimeout(LONGEST_MS, undefined, { ref: false })])
@@ -33,23 +35,25 @@ export const topCommand: Command = async (given, terminal) => {
   return await (shows ? live(watch, terminal) : plain(watch, given, terminal))
 }
 
-/** The shown data, a second later at each `next`. */
+/** The shown data, `tickMs` later at each `next`. */
 class Watch {
+  readonly tickMs: number
   readonly #source: PageSource
   readonly #hot: HotEvents
   #page: StatusPage
   #before: StatusPage | undefined
   #problem = ''
 
-  constructor(source: PageSource, hot: HotEvents, page: StatusPage) {
+  constructor(source: PageSource, hot: HotEvents, page: StatusPage, tickMs: number) {
     this.#source = source
+    this.tickMs = tickMs
     this.#hot = hot
     this.#page = page
   }
 
   /** Keeps the last page while the agent does not answer. */
   async next(): Promise<void> {
-    this.#hot.decay(TICK_MS / 1000)
+    this.#hot.decay(this.tickMs / 1000)
     try {
       const { page } = await readStatus(this.#source)
       this.#before = this.#page
@@ -74,10 +78,10 @@ class Watch {
   }
 }
 
-/** One text a second until the reader leaves; a single one with --once. */
+/** One text a tick until the reader leaves; a single one with --once. */
 async function plain(watch: Watch, given: Arguments, { print, columns }: Terminal): Promise<number> {
   for (;;) {
-    await setTimeout(TICK_MS)
+    await setTimeout(watch.tickMs)
     await watch.next()
     if (!(await print(`${plainText(watch.seen, columns)}${given.flag('once') ? '' : '\n'}`)) || given.flag('once'))
       return 0
@@ -116,7 +120,7 @@ async function live(watch: Watch, { env }: Terminal): Promise<number> {
       },
       (error: unknown) => quit.reject(error),
     )
-  }, TICK_MS)
+  }, watch.tickMs)
   try {
     await quit.promise
     return 0

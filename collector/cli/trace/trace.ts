@@ -27,7 +27,7 @@ const MARKED_MS = 30_000
 
 export const traceCommand: Command = async (given, terminal) => {
   if (given.positionals.length === 0) throw new UsageError('trace requires a command after --')
-  const output = given.text('output') ?? 'list'
+  const output = given.text('format') ?? 'list'
   const run = new Traced(given.positionals, output === 'json', terminal)
   const watch = {
     policy: (old: boolean) => traceText(run.pid, given.flag('write') ? ['write', 'exec'] : ACCESSES, old),

@@ -18,7 +18,7 @@ export const watchCommand: Command = async (given, terminal) => {
     given.positionals.map((each) => watchedAt(path.resolve(each), given.flag('by-name'), terminal)),
   )
   const asked = ACCESSES.filter((access) => given.flag(access))
-  const lineOf = given.text('output') === 'json' ? asJson : watchLine
+  const lineOf = given.text('format') === 'json' ? asJson : watchLine
   const names = watched.map((each) => each.path).join(' ')
   const watch = {
     policy: (byName: boolean) => policyText(watched, asked.length === 0 ? ACCESSES : asked, byName, true),

@@ -3,6 +3,12 @@ import { allSpecs, isGroup } from '../../../collector/cli/table/spec.ts'
 import type { CommandSpec, GroupSpec } from '../../../collector/cli/table/spec.ts'
 import { optionRows } from '../../../collector/cli/help/text.ts'
 
+const DESCRIPTION = [
+  'The agent ktrail runs tracing policies, which have the format of Tetragon. The kernel filters the calls. Matching events go to files, Grafana Loki, OpenTelemetry and Kafka: each event is delivered or counted.',
+  'ktrail run is the agent. The other commands check and write configs and policies, show the state of a running agent, and read events, spools and sinks.',
+  'Commands look for the config in this order: --config, the variable KTRAIL_CONFIG, the file of the running agent (not for run), /etc/ktrail/ktrail.yaml, the config that comes with ktrail.',
+]
+
 /** The page in roff (man(7)). */
 export function manPage(root: GroupSpec): string {
   const commands = [...allSpecs(root)].filter((row): row is [string, CommandSpec] => !isGroup(row[1]))
@@ -15,7 +21,7 @@ export function manPage(root: GroupSpec): string {
     '.B ktrail',
     roff('COMMAND [OPTIONS]'),
     ...section('DESCRIPTION'),
-    ...paragraphs(root.notes ?? []),
+    ...paragraphs(DESCRIPTION),
     ...section('COMMANDS'),
     ...commands.flatMap(([path, spec]) => commandLines(path, spec)),
     ...section('EXIT STATUS'),

@@ -43,7 +43,7 @@ export class Documented {
       .replaceAll('/var/log/ktrail', this.#agent.folder)
       .replaceAll('127.0.0.1:2112', `127.0.0.1:${this.#agent.port}`)
     const running = this.#shell(text)
-    const goesOn = /^(?:ktrail (?:tap|events(?!.*<))|curl -N)/.test(text)
+    const goesOn = /^(?:ktrail (?:tap|events(?!.*\.jsonl))|curl -N)/.test(text)
     // A played kernel has no files by identity, so nothing is printed but the first line, on standard error.
     const watches = (): boolean => /^ktrail (?:watch|policy estimate)/.test(text) && running.err.includes('Ctrl-C ends')
     try {

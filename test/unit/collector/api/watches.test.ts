@@ -1,11 +1,18 @@
 /** Watches: policies that live as long as a call. */
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import type { ChildProcessByStdio } from 'node:child_process'
+import path from 'node:path'
+import type { Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { ApiClient, ClientError } from '../../../../collector/api/client.ts'
 import { Watches } from '../../../../collector/proto/ktrail/watches_pb.js'
 import { makeHook, makeKprobe } from '../../exporters/support/events.ts'
 import { until } from '../../exporters/support/fake-clock.ts'
 import { Rig } from './support/rig.ts'
+
+const ROOT = path.join(import.meta.dirname, '../../../..')
 
 /** A policy with a hook for each call. */
 const policy = (calls: readonly string[]): string =>
@@ -73,3 +80,34 @@ test('watches: a client that has ended before its stream gets nothing, and the s
   assert.deepEqual(await stream.next(), { done: true, value: undefined })
   await until('nothing is attached', () => rig.kernel.names.length === 0)
 })
+
+test('watches: a client may watch by all policies of a bundle, and a ninth client is refused', async () => {
+  await using rig = new Rig()
+  const address = (await rig.api.serve()) ?? ''
+  // On a Unix socket, the process is the client.
+  using bundle = new ApiClient(address)
+  const streams = Array.from({ length: 40 }, () => bundle.stream(Watches.method.watch, { yaml: policy(['f0']) }))
+  await Promise.all(streams.map((stream) => stream.next()))
+  assert.equal(rig.kernel.names.length, 40)
+  const open = Array.from({ length: 7 }, () => watching(address))
+  await until('seven other clients watch', () => rig.kernel.names.length === 47)
+  assert.match(
+    await text(watching(address).stderr),
+    /8 clients already watch by policies of their own: end one of them/,
+  )
+  for (const child of open) child.kill()
+  await until('they are detached', () => rig.kernel.names.length === 40)
+  await Promise.all(streams.map((stream) => stream.return(undefined)))
+  await until('all are detached', () => rig.kernel.names.length === 0)
+})
+
+/** Another process that watches. */
+function watching(address: string): ChildProcessByStdio<null, null, Readable> {
+  const script = `
+    import { ApiClient } from '${ROOT}/collector/api/client.ts'
+    import { Watches } from '${ROOT}/collector/proto/ktrail/watches_pb.js'
+    try { for await (const _ of new ApiClient(process.argv[1]).stream(Watches.method.watch, { yaml: process.argv[2] })); }
+    catch (error) { console.error(error.message); process.exit(3) }`
+  const words = ['--disable-warning=ExperimentalWarning', '--input-type=module', '-e', script, address, policy(['f0'])]
+  return spawn(process.execPath, words, { stdio: ['ignore', 'ignore', 'pipe'] })
+}

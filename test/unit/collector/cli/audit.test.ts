@@ -181,6 +181,20 @@ test('audit: a source without numbers, or an unreadable one, fails with the next
   writeFileSync(folder.at('bad.gz'), 'not compressed')
   assert.match((await audit(folder.at('bad.gz'))).errors.join(), /^ktrail: cannot read ".*bad\.gz": incorrect header/)
   assert.match((await audit('kafka://b')).errors.join(), /^ktrail: expected an address such as kafka:/)
+  for (const [address, better] of [
+    ['http://loki:3100', 'for Loki, write loki://loki:3100?{service_name="ktrail"}'],
+    ['https://loki/tenant?{a="b"}', 'for Loki, write lokis://loki/tenant?{a="b"}'],
+    ['kafka:9092/t', 'for Kafka, write kafka://kafka:9092/t'],
+    ['a:9092,b:9092/t,u', 'for Kafka, write kafka://a:9092,b:9092/t,u'],
+    ['kafka:9092', 'for Kafka, write kafka://kafka:9092/TOPIC'],
+    ['s3://bucket/x', 'use one of these'],
+  ] as const) {
+    const { errors, code } = await audit(address)
+    assert.deepEqual(
+      [errors[0], code],
+      [`ktrail: expected a file, kafka:// or loki://, got "${address}": ${better}`, 1],
+    )
+  }
   const login = 'kafka://b:9092/t?sasl.mechanism=none&sasl.password=S3cret'
   const { code, errors } = await audit(login)
   assert.equal(code, 1)

@@ -66,7 +66,7 @@ describe('help', () => {
   it('-o has one list of formats for each kind of output', () => {
     const lists = new Map<string, string[]>()
     for (const { command, spec } of SPECS) {
-      const choices = isGroup(spec) ? undefined : spec.options?.['output']?.choices?.join(' ')
+      const choices = isGroup(spec) ? undefined : spec.options?.['format']?.choices?.join(' ')
       if (choices !== undefined) lists.set(choices, [...(lists.get(choices) ?? []), command])
     }
     assert.deepEqual(Object.fromEntries(lists), {
@@ -119,10 +119,40 @@ const WRONG: ReadonlyArray<readonly [line: string, message: RegExp, see: string]
   ['chek', /^no such command: "chek" \(did you mean "check"\?\)$/, 'ktrail help'],
   ['tracingpolicy', /^no such command: "tracingpolicy" \(did you mean "policy"\?\)$/, 'ktrail help'],
   ['get policies', /^no such command: "get"; write ktrail policy list$/, 'ktrail help'],
-  ['policy ls', /^no such command: "policy ls" \(did you mean "list"\?\)$/, 'ktrail policy help'],
   ['constructor', /^no such command: "constructor"$/, 'ktrail help'],
   ['--hlep', /^no such command: "--hlep"/, 'ktrail help'],
-  ['events x', /^events takes no file, got "x": use ktrail events < FILE$/, 'ktrail events --help'],
+  [
+    'events x --server y',
+    /^expected either files or an agent \(--server, --reconnect\), got both$/,
+    'ktrail events --help',
+  ],
+  [
+    'events --tail 5',
+    /^--since and --tail apply only to files, because an agent sends no past events: /,
+    'ktrail events --help',
+  ],
+  [
+    'events --since 5m',
+    /^--since and --tail apply only to files, because an agent sends no past events: /,
+    'ktrail events --help',
+  ],
+  ['events --tail 0 x', /^--tail: expected a number of events from 1 to 99999, got "0"$/, 'ktrail events --help'],
+  [
+    'events --since soon x',
+    /^--since: expected a time such as .* or an age such as 90m, got "soon"$/,
+    'ktrail events --help',
+  ],
+  [
+    'events -n 10',
+    /^-n: expected a Kubernetes namespace, because -n is --namespace, got "10"; for the last events of a file, use --tail 10$/,
+    'ktrail events --help',
+  ],
+  [
+    'policy list -n 10',
+    /^-n: expected a Kubernetes namespace, because -n is --namespace, got "10"$/,
+    'ktrail policy list --help',
+  ],
+  ['top --interval 1ms', /^--interval: expected a duration from 1s to 1h, got "1ms"$/, 'ktrail top --help'],
   ['events -o yaml', /^-o: expected json or compact, got "yaml"$/, 'ktrail events --help'],
   ['events --color x', /^--color: expected auto, always or never, got "x"$/, 'ktrail events --help'],
   ['events -e exce', /^--event-type: no such type: "exce" \(did you mean "exec"\?\)$/, 'ktrail events --help'],
@@ -145,7 +175,7 @@ const WRONG: ReadonlyArray<readonly [line: string, message: RegExp, see: string]
   ['check', /^check requires at least one file or folder, --kernel or --probe$/, 'ktrail check --help'],
   [
     'check --quiet x',
-    /^no such option: --quiet; expected --output, --kernel, --probe, --config$/,
+    /^no such option: --quiet; expected --format, --kernel, --probe, --config$/,
     'ktrail check --help',
   ],
   ['check --kernel x.yaml', /^check --kernel takes no file, got "x.yaml": use --config FILE$/, 'ktrail check --help'],
@@ -154,7 +184,7 @@ const WRONG: ReadonlyArray<readonly [line: string, message: RegExp, see: string]
   ['check -o sarif x', /^-o: expected text, json or github, got "sarif"$/, 'ktrail check --help'],
   ['check --kernel --probe', /^expected either --kernel or --probe, got both$/, 'ktrail check --help'],
   ['check --probe a b', /^check --probe takes one config, also got "b"$/, 'ktrail check --help'],
-  ['init x.yaml', /^init takes no file, got "x.yaml": use --output FILE$/, 'ktrail init --help'],
+  ['init x.yaml', /^init takes no file, got "x.yaml": use --output PATH$/, 'ktrail init --help'],
   [
     'run --export-filename /x',
     /^no such option: --export-filename; in the config, write exporters: \{archive: /,
@@ -169,7 +199,7 @@ const WRONG: ReadonlyArray<readonly [line: string, message: RegExp, see: string]
   ['run --config', /^--config: expected a value after it$/, 'ktrail run --help'],
   ['run --config --verbose', /^--config: expected a value after it$/, 'ktrail run --help'],
   ['run --verbose', /^no such option: --verbose; expected --config, --takeover$/, 'ktrail run --help'],
-  ['spool ls -x', /^no such option: -x; expected --config, --output$/, 'ktrail spool ls --help'],
+  ['spool ls -x', /^no such option: -x; expected --config, --format$/, 'ktrail spool ls --help'],
   ['audit -o table x', /^-o: expected text, json or yaml, got "table"$/, 'ktrail audit --help'],
   ['completion csh', /^completion: expected one of bash, zsh, fish, got "csh"$/, 'ktrail completion --help'],
   ['version junk', /^version takes no arguments, got "junk"$/, 'ktrail version --help'],

@@ -9,7 +9,7 @@ for (const [line, want] of [
   ['lss', /^no such command: "spool lss" \(did you mean "ls"\?\)$/],
   ['constructor', /^no such command: "spool constructor"/],
   ['ls -o table', /^-o: expected text, wide, json or yaml, got "table"$/],
-  ['ls --all', /^no such option: --all; expected --config, --output$/],
+  ['ls --all', /^no such option: --all; expected --config, --format$/],
   ['ls bsu', /^no exporter "bsu" in .*c\.yaml \(did you mean "bus"\?\); a folder needs a slash, such as \.\/bsu$/],
   ['ls constructor', /^no exporter "constructor" in /],
   ['ls screen', /^exporter "screen" of .*c\.yaml has no spool; a folder needs a slash/],

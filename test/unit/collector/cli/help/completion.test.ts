@@ -36,7 +36,7 @@ const ROWS: ReadonlyArray<readonly [line: string, want: string]> = [
   ['run --config=', 'files'],
   ['check ', 'files'],
   ['events -o ', 'json compact'],
-  ['events --output=c', '--output=compact'],
+  ['events --format=c', '--format=compact'],
   ['events --color al', 'always'],
   ['events --policy ', 'mine other'],
   ['events --policy=m', '--policy=mine'],

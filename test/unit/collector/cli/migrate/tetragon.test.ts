@@ -235,3 +235,28 @@ test('migrate tetragon: no YAML, no mapping, no file', async () => {
   assert.equal((await typed(['migrate', 'tetragon', folder.at('none.yaml')])).code, 78)
   await assert.rejects(typed(['migrate', 'tetragon']), /migrate tetragon requires a file, or - for standard input$/)
 })
+
+const FOREIGN: ReadonlyArray<readonly [name: string, text: string, message: RegExp]> = [
+  [
+    'a policy',
+    'kind: TracingPolicy\nmetadata: { name: p }\nspec: {}\n',
+    /it is a TracingPolicy, which ktrail reads as it is: run ktrail check FILE/,
+  ],
+  ['a policy of a namespace', 'kind: TracingPolicyNamespaced\n', /it is a TracingPolicyNamespaced, which ktrail reads/],
+  ['another object', 'kind: Deployment\nspec: {}\n', /got an object of kind Deployment$/],
+  ['a Compose file', 'services: { web: { image: x } }\nvolumes: { a: {} }\n', /got services, volumes with keys below$/],
+  ['a config of ktrail', 'exporters: { a: { type: stdout } }\n', /got exporters with keys below$/],
+  ['rules of Falco', 'rules: [{ rule: x }]\n', /got rules with keys below$/],
+]
+
+test('migrate tetragon: a file without settings of Tetragon is named, and nothing is printed as a config', async () => {
+  using folder = new Folder()
+  for (const [name, text, message] of FOREIGN) {
+    const file = folder.at('x.yaml')
+    writeFileSync(file, text)
+    const { code, stdout } = await typed(['migrate', 'tetragon', file])
+    assert.equal(code, 78, name)
+    assert.match(stdout.trimEnd(), message, name)
+    assert.ok(stdout.startsWith(`${file}:1:1: `) && !stdout.includes('\nexporters:'), stdout)
+  }
+})

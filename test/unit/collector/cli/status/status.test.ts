@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
+import { ktrail } from '../../../../../collector/cli/ktrail.ts'
 import { awaitStatus } from '../../../../../collector/cli/status/page.ts'
 import { startPageAgent } from '../../../../support/page/agent.ts'
 import { makeExec } from '../../../exporters/support/events.ts'
@@ -139,6 +140,38 @@ test('status: waits for a slow agent with a line for each try, and a bounded tim
     assert.equal(requests, 7)
   } finally {
     server.closeAllConnections()
+    server.close()
+  }
+})
+
+test('status: --watch shows each second, and waits for an agent that is away', async () => {
+  await using agent = await start()
+  const { stdout: page } = await typed(['status', '-o', 'json', '--http', hostOf(agent.url)])
+  const server = createServer((_, response) => response.end(page)).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const states: string[] = []
+  const errors: string[] = []
+  const print = async (text: string | Uint8Array): Promise<boolean> => {
+    states.push(String(text))
+    if (states.length === 2) {
+      server.close()
+      server.closeAllConnections()
+    }
+    return states.length < 3
+  }
+  const printError = (line: string): void => {
+    errors.push(line)
+    if (errors.length === 1) server.listen(port, '127.0.0.1')
+  }
+  try {
+    const line = ['status', '--watch', '--http', `127.0.0.1:${port}`]
+    const code = await ktrail(line, { env: {}, print, printError, nowMs: () => 0, columns: 80 })
+    assert.deepEqual([code, states.length], [0, 3])
+    // A terminal shows one state.
+    for (const text of states) assert.ok(text.startsWith('\x1b[H\x1b[2Jready, up since '), text)
+    assert.match(errors.join('\n'), /^ktrail: no agent listens on \S+: start it[^\n]*$/)
+  } finally {
     server.close()
   }
 })

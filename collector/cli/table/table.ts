@@ -14,7 +14,7 @@ const LOADED: Readonly<Record<string, () => Promise<Command>>> = {
   init: async () => (await import('../init/init.ts')).initCommand,
   'migrate tetragon': async () => (await import('../migrate/tetragon.ts')).tetragonCommand,
   'migrate auditd': async () => (await import('../migrate/auditd.ts')).auditdCommand,
-  'config print': async () => (await import('../config.ts')).configPrintCommand,
+  'config print': async () => (await import('../config/print.ts')).configPrintCommand,
   status: async () => (await import('../status/status.ts')).statusCommand,
   top: async () => (await import('../top/top.ts')).topCommand,
   events: async () => (await import('../events.ts')).eventsCommand,

@@ -1,7 +1,7 @@
-import { effectiveConfig } from '../../config/agent/effective.ts'
-import { printConfig } from '../../config/agent/print.ts'
-import type { Command } from './command.ts'
-import { readConfig } from './config-file.ts'
+import { effectiveConfig } from '../../../config/agent/effective.ts'
+import { printConfig } from '../../../config/agent/print.ts'
+import type { Command } from '../command.ts'
+import { readConfig } from '../config-file.ts'
 
 /** `ktrail config print`. */
 export const configPrintCommand: Command = async (given, terminal) => {

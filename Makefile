@@ -58,7 +58,7 @@ cpus: build ## a burst from all CPUs of guests with 8 and 64, whose CPUs take tu
 	@for cpus in $(or $(CPUS),8 64); do test/support/guest/run.sh $(KERNEL) --cpus $$cpus --timeout 3600 --verbose -- \
 		node --disable-warning=ExperimentalWarning --test --test-reporter=spec test/e2e-cpus/cpus.test.ts || exit 1; done
 
-NIGHTLY ?= long full cpus parts simulate fuzz random-policies policy-changes start-stop coverage bypass-matrix verifier library random-tree churn soak minutes arm64 reproducible
+NIGHTLY ?= long full cpus parts simulate fuzz random-policies policy-changes start-stop coverage bypass-matrix verifier library loki random-tree churn soak minutes arm64 reproducible
 nightly: build ## all tests that take long, one after the other, also behind one that fails (half a day)
 	@failed=; for target in $(NIGHTLY); do $(MAKE) --no-print-directory $$target || failed="$$failed $$target"; done; \
 		[ -z "$$failed" ] || { echo "nightly: failed:$$failed; run each alone" >&2; exit 1; }
@@ -142,6 +142,13 @@ library: build ## each attack on the policies of the library, also on 5.10, and 
 	@$(SETUP)/with-node.sh node --disable-warning=ExperimentalWarning test/library/hour.ts $(KERNEL)
 	@$(SETUP)/with-node.sh node test/library/write-library.ts $(KERNEL) 5.10
 
+loki: build ## each query and alert on a real Loki, built from its Go module in minutes; writes docs/reference/loki.md: LOKI="3.5.0 3.7.6"
+	@rm -rf build/loki
+	@for version in $(or $(LOKI),3.5.0 3.7.6); do test/loki/build.sh $$version >/dev/null && KTRAIL_LOKI=$$version KTRAIL_LONG=1 \
+		$(SETUP)/with-node.sh node --disable-warning=ExperimentalWarning --test --test-concurrency=1 --test-reporter=spec \
+		test/integration-host/loki-container.test.ts test/integration-host/collector-container.test.ts test/loki/loki.test.ts || exit 1; done
+	@$(SETUP)/with-node.sh node test/loki/write-loki.ts
+
 random-tree: build ## 100,000 random steps in a tree on each file system, beside renames; a model predicts each event: STEPS=n SEED=n ON=ext4
 	@failed=0; for on in $(or $(ON),tmpfs ext4 xfs btrfs overlay); do echo "$$on"; \
 		test/support/guest/run.sh $(KERNEL) --cpus 2 --memory 8192 --timeout 3600 --verbose -- \
@@ -185,4 +192,4 @@ reproducible: build ## build the commit as for a release twice, as two users in 
 clean: ## remove what was built; fetched kernels and Node stay in the cache
 	rm -rf bpf/build native/build build node_modules
 
-.PHONY: help build run picture minutes test long full arm64 faults cpus nightly check soak bench bench-history compare compare-tetragon workflows parts simulate fuzz record random-policies start-stop policy-changes coverage bypass-matrix verifier library random-tree kubernetes churn package image release apt-repo reproducible clean
+.PHONY: help build run picture minutes test long full arm64 faults cpus nightly check soak bench bench-history compare compare-tetragon workflows parts simulate fuzz record random-policies start-stop policy-changes coverage bypass-matrix verifier library loki random-tree kubernetes churn package image release apt-repo reproducible clean

@@ -13,6 +13,8 @@ export interface Launch {
   readonly port: number
   readonly command?: readonly string[]
   readonly environment?: Readonly<Record<string, string>>
+  /** Texts by their path inside. */
+  readonly files?: Readonly<Record<string, string>>
   /** The line that it logs when it is ready. */
   readonly ready: RegExp
 }
@@ -37,10 +39,11 @@ export class Launched implements AsyncDisposable {
 
   /** Settles when it is ready. */
   static async start(engine: Engine, launch: Launch): Promise<Launched> {
-    const { image, port, command, environment, ready } = launch
+    const { image, port, command, environment, files = {}, ready } = launch
     const container = new GenericContainer(image).withWaitStrategy(waitFor(ready)).withDefaultLogDriver()
     if (command !== undefined) container.withCommand([...command])
     if (environment !== undefined) container.withEnvironment({ ...environment })
+    container.withCopyContentToContainer(Object.entries(files).map(([target, content]) => ({ target, content })))
     if (engine.hostNetwork) container.withNetworkMode('host')
     else container.withExposedPorts({ container: port, host: port })
     return new Launched(engine, await container.start(), launch)

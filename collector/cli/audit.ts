@@ -35,7 +35,13 @@ export const auditCommand: Command = async (given, { env, nowMs, print, printErr
       problems.push(error.message)
     }
   }
-  const streams = audit.report({ nowMs: nowMs(), partial: given.flag('partial') || sinceMs !== undefined })
+  let streams: readonly AuditedStream[] = []
+  try {
+    streams = audit.report({ nowMs: nowMs(), partial: given.flag('partial') || sinceMs !== undefined })
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error
+    problems.push(error.message)
+  }
   const whole = numbered > 0 && problems.length === 0 && streams.every((stream) => stream.whole && stream.consistent)
   const data = await dataText(given.text('format'), { whole, numbered, plain, unreadable, problems, streams })
   await print(data ?? folded(streams.map(streamText).join(''), columns))

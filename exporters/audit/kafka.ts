@@ -2,6 +2,7 @@
  * Records of Kafka topics, from the oldest to the present newest, without a consumer group: `kafka://BROKER[,BROKER]/TOPIC[,TOPIC]`. Keys of the
  * exporter's config may follow: `?tls.ca_file=/ca.pem&sasl.mechanism=plain&sasl.username=u&sasl.password_file=/p`.
  */
+import { setFlagsFromString } from 'node:v8'
 import { fetchV12, listOffsetsV6 } from '@platformatic/kafka'
 import { effectiveExporter } from '../../config/agent/effective.ts'
 import { kafka } from '../../config/agent/exporters/kafka.ts'
@@ -16,8 +17,10 @@ import { readOtlp } from './otlp.ts'
 import type { Source, SourceOptions } from './source.ts'
 
 const WAIT_MS = 1000
-/** A batch that is larger comes alone, up to MAX_ANSWER_BYTES. */
-const FETCH_BYTES = 4 << 20
+/** Compressed; a batch that is larger comes alone, up to MAX_ANSWER_BYTES. The library keeps all records of an answer, and ten objects of each. */
+const FETCH_BYTES = 32 << 10
+/** Else V8 lets such garbage grow to several times the memory in use before it collects. */
+const COLLECT = '--heap-growing-percent=20'
 const EARLIEST = -2n
 const LATEST = -1n
 const COMMITTED = 1
@@ -35,6 +38,7 @@ export async function kafkaSource(address: string, options: SourceOptions): Prom
   const { brokers, topics, keys } = parse(address)
   const { env, signal } = options
   return async function* records() {
+    setFlagsFromString(COLLECT)
     for (const topic of topics) {
       const connection = await readConnection(configOf(address, { ...keys, brokers, topic }, env))
       const cluster = new Cluster(topic, connection)

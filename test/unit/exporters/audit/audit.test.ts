@@ -6,6 +6,7 @@ import type { StreamReport } from '../../../../exporters/audit/audit.ts'
 import { numbersOf, readLine } from '../../../../exporters/audit/envelope.ts'
 import { readOtlp } from '../../../../exporters/audit/otlp.ts'
 import { DEFAULT_RECORDS } from '../../../../config/agent/exporters/otlp-records.ts'
+import { NumberSet } from '../../../../exporters/audit/number-set.ts'
 import { changeOf } from '../../../../exporters/contract/described.ts'
 import { Numberings } from '../../../../exporters/contract/numbering.ts'
 import type { Event, LossEvent, RunEvent } from '../../../../exporters/contract/event.ts'
@@ -398,9 +399,53 @@ test('audit: hostile numbers are no records, and gaps are bounded', () => {
   assert.equal(readLine('5', 'f'), undefined)
   const audit = new Audit()
   const record = { place: 'f', node: 'n', exporter: 'a', run: 'r', seq: 0, timeMs: 0 }
+  for (let number = 0; number < 3_000_000; number += 2) audit.add({ ...record, number, seq: number })
+  assert.throws(() => audit.report({ nowMs: 0, partial: false }), /expected at most 1000000 gaps/)
+  const apart = new Audit()
   assert.throws(() => {
-    for (let number = 0; number < 3_000_000; number += 2) audit.add({ ...record, number, seq: number })
-  }, /expected at most 1000000 gaps/)
+    for (let i = 0; i < 30_000; i++) apart.add({ ...record, number: i * 100_000, seq: i * 100_000 })
+  }, /expected at most 16384 parts with gaps/)
+})
+
+test('audit: a set of numbers is as a plain one, in any order, with few gaps and with many', () => {
+  const random = (below: number): number => Math.floor(Math.random() * below)
+  for (const [many, below] of [
+    [3000, 4000],
+    [60_000, 200_000],
+    [140_000, 131_072],
+  ] as const) {
+    const [numbers, plain] = [new NumberSet(), new Set<number>()]
+    for (let i = 0; i < many; i++) {
+      const number = random(3) === 0 ? i % below : random(below)
+      assert.equal(numbers.add(number), !plain.has(number))
+      plain.add(number)
+    }
+    const missing = Array.from({ length: Math.max(...plain) + 1 }, (_, i) => i).filter((each) => !plain.has(each))
+    const gaps = numbers
+      .gaps(0)
+      .flatMap(({ first, last }) => Array.from({ length: last - first + 1 }, (_, i) => first + i))
+    assert.deepEqual(gaps, missing)
+    const above = random(below)
+    const counted = [...plain].filter((each) => each > above).length
+    assert.deepEqual(
+      [numbers.size, numbers.first, numbers.countAbove(above)],
+      [plain.size, Math.min(...plain), counted],
+    )
+  }
+})
+
+test('audit: ten million numbers, read partition by partition, are one run without gaps, in memory of 32 MB', () => {
+  const [audit, partitions, count] = [new Audit(), 7, 10_000_000]
+  const record = { node: 'n', exporter: 'a', run: 'r', timeMs: 0 }
+  const before = process.memoryUsage()
+  for (let first = 0; first < partitions; first++) {
+    const place = String(first)
+    for (let number = first; number < count; number += partitions) audit.add({ ...record, place, number, seq: number })
+  }
+  const { arrayBuffers } = process.memoryUsage()
+  assert.ok(arrayBuffers - before.arrayBuffers < 32 << 20, `${arrayBuffers - before.arrayBuffers} bytes`)
+  const [stream] = audit.report({ nowMs: 0, partial: false })
+  assert.deepEqual([stream?.runs[0]?.records, stream?.runs[0]?.untold, stream?.runs[0]?.outOfOrder], [count, [], 0])
 })
 
 test('audit: reports of very many gaps are found fast', () => {

@@ -43,6 +43,18 @@ describe('figures of the benches', () => {
       assert.throws(() => figure(results, key), /expected one figure of test\/bench\/results.json, got 0/)
   })
 
+  it('a page names the commit that a bench measured', () => {
+    const [first] = RESULTS
+    assert.ok(first !== undefined)
+    const results = [{ ...first, bench: 'x', commit: 'abc1234+' }]
+    assert.equal(filled('of `old`<!-- bench commit: x -->.', results), 'of `abc1234+`<!-- bench commit: x -->.')
+    assert.throws(() => filled('`old`<!-- bench commit: y -->', results), /"bench commit: y": expected a bench/)
+    assert.match(
+      read('docs/explanation/comparison.md'),
+      /<!-- bench commit: tetragon -->.*<!-- bench commit: agent -->/s,
+    )
+  })
+
   it('a typed figure is found', () => {
     for (const text of [
       'takes 4.2 µs an event',

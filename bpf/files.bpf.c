@@ -67,7 +67,7 @@ static __always_inline void keep_linked(__u64 inode, __u64 filters, const __u32 
 
 	if (!screen || !news)
 		return;
-	if (found) {
+	if (found && found->round != NO_ROUND) {
 		found->filters |= filters;
 		found->round = screen->round;
 		add_names(found->named, named);
@@ -75,7 +75,7 @@ static __always_inline void keep_linked(__u64 inode, __u64 filters, const __u32 
 	}
 	made.round = screen->round;
 	add_names(made.named, named);
-	if (bpf_map_update_elem(&linked, &key, &made, BPF_NOEXIST))
+	if (bpf_map_update_elem(&linked, &key, &made, BPF_ANY))
 		news->unknown |= filters;
 }
 
@@ -115,7 +115,7 @@ SEC("kprobe") int file_link(struct pt_regs *ctx)
 /* A file or folder is about to leave folders of sticky filters. */
 static __always_inline void leaves(__u64 what, __u64 to)
 {
-	__u64 inode = (__u64)LOAD(dentry, what, d_inode), filters, hash;
+	__u64 inode = (__u64)LOAD(dentry, what, d_inode), filters;
 	struct file_walk *w = file_walk_of(RENAME_SLOT);
 	struct identity_screen *screen = screen_of_files();
 	struct linked_news *news = news_of_links();
@@ -140,8 +140,7 @@ static __always_inline void leaves(__u64 what, __u64 to)
 		__sync_fetch_and_or(&found->below, filters);
 	else
 		bpf_map_update_elem(&left_files, &key, &made, BPF_ANY);
-	hash = identity_hash(key.ino);
-	__sync_fetch_and_or(&news->left[hash >> 62], 1ull << (hash >> 56 & 63));
+	note_number(news->left, key.ino);
 }
 
 /*
@@ -168,6 +167,37 @@ static __always_inline void moves(__u64 what, __u64 to)
 		__sync_fetch_and_add(&news->moved, 1);
 }
 
+/* A name is about to go. If that fails, its file still matches by the name, and so do links that are made of it. */
+static __always_inline void goes(__u64 name)
+{
+	__u64 inode = (__u64)LOAD(dentry, name, d_inode);
+	struct identity_screen *screen = screen_of_files();
+	struct linked_news *news = news_of_links();
+	struct linked_filters *found;
+	struct identity key;
+	__u8 yes = 1;
+
+	if (!inode || !screen || !news || LOAD(inode, inode, i_nlink) > 1)
+		return;
+	key = identity_of(inode);
+	found = bpf_map_lookup_elem(&linked, &key);
+	if (found)
+		found->round = NO_ROUND;
+	if (!may_be(screen->files, key.ino) || !bpf_map_lookup_elem(&identities, &key))
+		return;
+	bpf_map_update_elem(&gone_files, &key, &yes, BPF_ANY);
+	note_number(news->gone, key.ino);
+}
+
+SEC("kprobe") int file_unlink(struct pt_regs *ctx)
+{
+	__u64 name = PT_REGS_PARM2(ctx);
+
+	if (name)
+		goes(name);
+	return 0;
+}
+
 /* A replaced file moves nowhere: its other links, if it has any, stay where they are. */
 SEC("kprobe") int file_rename(struct pt_regs *ctx)
 {
@@ -180,6 +210,8 @@ SEC("kprobe") int file_rename(struct pt_regs *ctx)
 	if (flags & RENAME_EXCHANGE) {
 		leaves(to, from);
 		moves(to, from);
+	} else {
+		goes(to);
 	}
 	return 0;
 }

@@ -11,6 +11,9 @@
  *
  * `left_files` has the files and folders that a rename moved out of a folder of a sticky filter, with all below them.
  *
+ * `gone_files` has the files that lost their last name: overlayfs and FUSE give all files one generation, so that the next file with the number
+ * would match. Until user space has resolved the paths anew, it matches by its name alone.
+ *
  * The walk is in above.h, the look-ups are in identities.h. User space keeps `identities` and `identity_names` (collector/kernel/files/); files.bpf.c and
  * user space add to `linked`.
  */
@@ -23,6 +26,7 @@ enum identity_limit {
 	IDENTITY_WORDS = 4,
 	IDENTITY_HOPS = 64,     /* budget of the first walk; the exact one has TEXT_HOPS */
 	IDENTITY_NAME_BYTES = 256,
+	NO_ROUND = 0,           /* rounds begin with 1 */
 	FILES_MAX = 2,          /* arguments of a function with such filters */
 };
 
@@ -80,6 +84,7 @@ struct linked_news {
 	__u64 unknown;  /* as above */
 	__u64 moved;    /* renames after which user space must search for links again */
 	__u64 left[IDENTITY_WORDS];  /* numbers that are or were in `left_files`, as in struct identity_screen */
+	__u64 gone[IDENTITY_WORDS];  /* the same of `gone_files` */
 };
 
 /* One walk, from a file upwards. */

@@ -7,6 +7,7 @@
 #include "../vmlinux/kernel.h"
 #include "../base/core_fixes.h"
 #include "../event.h"
+#include "../base/path_text.h"
 #include "../frame/identity.h"
 
 /*
@@ -23,6 +24,9 @@ MAP(HASH, linked, struct identity, struct linked_filters, 0);
 
 /* The entries that were not used for longest give way: their files may be deleted by now. */
 MAP(LRU_HASH, left_files, struct identity, struct identity_filters, 0);
+
+/* Files of `identities` that lost their last name: a file with this number is another one. User space removes what it has read. */
+MAP(HASH, gone_files, struct identity, __u8, 0);
 
 MAP(ARRAY, identity_screen, __u32, struct identity_screen, 0);
 
@@ -60,6 +64,14 @@ static __always_inline bool may_be(const __u64 *set, __u64 number)
 	__u64 hash = identity_hash(number);
 
 	return set[hash >> 62] >> (hash >> 56 & 63) & 1;
+}
+
+/* Notes a number in a set that programs write. */
+static __always_inline void note_number(__u64 *set, __u64 number)
+{
+	__u64 hash = identity_hash(number);
+
+	__sync_fetch_and_or(&set[hash >> 62], 1ull << (hash >> 56 & 63));
 }
 
 static __always_inline __u32 device_of(__u64 super)
@@ -123,11 +135,17 @@ static __always_inline void add_filters(struct file_walk *w, const struct identi
 __noinline int add_identity(__u32 slot)
 {
 	struct file_walk *w = file_walk_of(slot);
+	struct linked_news *news;
 	struct identity key;
 
 	if (!w)
 		return 0;
 	key = identity_of(w->inode);
+	if (w->own) {
+		news = news_of_links();
+		if (news && may_be(news->gone, key.ino) && bpf_map_lookup_elem(&gone_files, &key))
+			return 0;
+	}
 	add_filters(w, bpf_map_lookup_elem(&identities, &key));
 	return 0;
 }
@@ -184,6 +202,9 @@ __noinline int add_linked(__u32 slot)
 		return 0;
 	key = identity_of(w->inode);
 	found = bpf_map_lookup_elem(&linked, &key);
+	/* The file of such a round lost its last name: only a descriptor leads to it, and a file with a name is another one. */
+	if (found && found->round == NO_ROUND && !is_deleted(w->dentry))
+		found = 0;
 	if (found) {
 		w->hits |= found->filters;
 		add_names(w->named, found->named);

@@ -122,7 +122,7 @@ export class FileContents {
       programs: [{ name: 'file_identify', kind: 'run' }],
       sharedMaps: this.#shared,
       // Maps of programs that are not loaded here.
-      mapSizes: { identities: 1, identity_names: 1, linked: 1, left_files: 1, file_walks: 1 },
+      mapSizes: { identities: 1, identity_names: 1, linked: 1, left_files: 1, gone_files: 1, file_walks: 1 },
     }
     using undo = new DisposableStack()
     const object = undo.use(await openObject(builtFile('files.bpf.o'), options))

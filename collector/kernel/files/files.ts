@@ -14,7 +14,6 @@ import { CollectorError } from '../../errors.ts'
 import { u32 } from '../../wire/bytes.ts'
 import { IDENTITY_FILTERS } from '../../wire/wire.ts'
 import type { KernelFacts } from '../facts.ts'
-import { BPF_F_NO_PREALLOC, atLeast } from '../facts.ts'
 import type { Finding } from '../watched/finding.ts'
 import { identityFiltersOf } from '../layout/selector.ts'
 import { entriesOf } from '../map-entries.ts'
@@ -29,11 +28,20 @@ import type { WatchedFolder } from './linked.ts'
 import { Reach } from './reach.ts'
 import { Resolver, Seen, hostRoot } from './resolve.ts'
 import type { Resolved } from './resolve.ts'
+import { sizesOf } from './sizes.ts'
 
 /** Most paths that one line of the log names. */
 const MOST_NAMED = 3
 /** Maps that the programs of functions share. */
-const SHARED = ['identities', 'identity_names', 'linked', 'left_files', 'identity_screen', 'linked_news'] as const
+const SHARED = [
+  'identities',
+  'identity_names',
+  'linked',
+  'left_files',
+  'gone_files',
+  'identity_screen',
+  'linked_news',
+] as const
 export type FileMaps = Readonly<Record<(typeof SHARED)[number], BpfMap>>
 
 export interface FilesOptions {
@@ -58,27 +66,6 @@ export interface FilesOptions {
 const PAUSE_MS_A_PATH = 10
 /** Longest wait of a policy for the search of its folders. */
 const LOOK_MS = 10_000
-
-/** Files and folders that left folders of sticky filters (docs/reference/policy/files-by-identity.md has the number). The map takes all its memory, a megabyte, at once. */
-const LEFT_MAX = 8192
-
-/** Entries of maps that grow; others take all their memory at once. */
-function sizesOf(facts: KernelFacts): { mapSizes: Record<string, number>; mapFlags: Record<string, number> } {
-  const grow = atLeast(facts, 6, 1)
-  const flags = BPF_F_NO_PREALLOC
-  return {
-    mapSizes: {
-      identities: grow ? 32_768 : 8192,
-      identity_names: grow ? 32_768 : 4096,
-      linked: grow ? 262_144 : 16_384,
-      left_files: LEFT_MAX,
-      identity_screen: 1,
-      linked_news: 1,
-      file_walks: 2,
-    },
-    mapFlags: grow ? { identities: flags, identity_names: flags, linked: flags } : {},
-  }
-}
 
 interface Loaded {
   readonly object: BpfObject
@@ -210,7 +197,7 @@ export class Files {
     const { rename_lock_address = Buffer.alloc(8), mount_lock_address = Buffer.alloc(8) } = constants
     const { ring, cpu_state, processes } = this.#shared
     const kind = facts.fprobe ? 'kprobe.multi' : 'kprobe'
-    const followers = facts.security ? (['file_link', 'file_rename'] as const) : []
+    const followers = facts.security ? (['file_link', 'file_rename', 'file_unlink'] as const) : []
     if (!facts.security) {
       this.#warn({}, 'this kernel has no security hooks: new hard links are found only at the next scan')
     }
@@ -224,7 +211,7 @@ export class Files {
     undo.use(object)
     const links: WatchedLink[] = []
     for (const name of followers) {
-      const symbol = name === 'file_link' ? 'security_inode_link' : 'security_inode_rename'
+      const symbol = name.replace('file_', 'security_inode_')
       links.push(undo.use(new WatchedLink(await object.attach(name, [symbol]), name)))
     }
     const maps = Object.fromEntries(SHARED.map((name) => [name, undo.use(object.map(name))])) as FileMaps
@@ -252,8 +239,9 @@ export class Files {
   async #write(): Promise<void> {
     const loaded = this.#loaded
     if (loaded === undefined) return
-    const { kept, resolver, linked } = loaded
+    const { kept, maps, resolver, linked } = loaded
     const filters = this.#bits.all()
+    const gone = [...entriesOf(maps.gone_files)].map(([key]) => key)
     const resolved = new Map<string, Resolved>()
     const seen = new Seen()
     const paths = new Set(filters.flatMap(({ filter }) => filter.values))
@@ -301,6 +289,7 @@ export class Files {
     }
     kept.identity_screen.update(u32(0), wanted.screen(linked.unknown, linked.round, sticky))
     for (const drop of old) drop()
+    for (const key of gone) maps.gone_files.delete(key)
     this.#written = next
     linked.follow(folders)
   }

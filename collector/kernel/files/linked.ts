@@ -50,8 +50,8 @@ const namesIn = (entry: Buffer | undefined): number[] =>
 export class LinkedFiles {
   readonly #options: LinkedOptions
   #folders: ReadonlyMap<string, WatchedFolder> = new Map()
-  /** Number of the present search; entries of earlier searches are forgotten at its end. */
-  round = 0n
+  /** Number of the present search, not NO_ROUND; entries of earlier searches are forgotten at its end. */
+  round = 1n
   /**
    * Filters without room, whose folders did not answer, or whose first search has not ended: every file with several links
    * matches them, marked.

@@ -21,14 +21,8 @@ export function mountFileSystem(kind: FileSystem): string {
   chmodSync(folder, 0o755)
   if (kind === 'tmpfs') return folder
   const at = join(folder, 'mounted')
+  if (kind === 'overlay') return mountOverlay(folder)
   mkdirSync(at)
-  if (kind === 'overlay') {
-    const [lower, upper, work] = ['lower', 'upper', 'work'].map((name) => join(folder, name))
-    for (const made of [lower, upper, work]) mkdirSync(made ?? '')
-    const options = `lowerdir=${lower},upperdir=${upper},workdir=${work}`
-    execFileSync('mount', ['-t', 'overlay', 'overlay', '-o', options, at])
-    return at
-  }
   const image = join(folder, 'image')
   writeFileSync(image, '')
   truncateSync(image, IMAGE_BYTES)
@@ -40,5 +34,13 @@ export function mountFileSystem(kind: FileSystem): string {
   // Frees the module of the device, because test/e2e/guard/modules.test.ts removes that module.
   process.once('exit', () => spawnSync('umount', ['--lazy', at]))
   chmodSync(at, 0o755)
+  return at
+}
+
+/** Mounts an overlay whose layers are in this folder, and returns the mount point. */
+export function mountOverlay(folder: string): string {
+  const [lower, upper, work, at = ''] = ['lower', 'upper', 'work', 'mounted'].map((name) => join(folder, name))
+  for (const made of [lower, upper, work, at]) mkdirSync(made ?? '')
+  execFileSync('mount', ['-t', 'overlay', 'overlay', '-o', `lowerdir=${lower},upperdir=${upper},workdir=${work}`, at])
   return at
 }

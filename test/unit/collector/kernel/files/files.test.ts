@@ -114,7 +114,7 @@ test('files: without a descriptor for a map the object and its links are closed'
   assert.equal(native.resources, own)
   native.fail = () => undefined
   await files.add([policy('a', under(top))])
-  assert.equal(files.links.length, 2)
+  assert.equal(files.links.length, 3)
 })
 
 test('files: runs that the kernel skipped stay counted after the last policy', async () => {
@@ -129,6 +129,7 @@ test('files: runs that the kernel skipped stay counted after the last policy', a
     [
       ['file_link', { missed: 6, runs: 0, runNs: 0 }],
       ['file_rename', { missed: 6, runs: 0, runNs: 0 }],
+      ['file_unlink', { missed: 6, runs: 0, runNs: 0 }],
     ],
   )
 })
@@ -151,7 +152,7 @@ test('files: changes of the maps and closed links by other programs are found; m
   assert.deepEqual(found(), ['link_gone file_link false'])
   assert.deepEqual(
     files.links.map(({ on, link: { kind } }) => `${on} ${kind}`),
-    ['file_link kprobe.multi', 'file_rename kprobe.multi'],
+    ['file_link kprobe.multi', 'file_rename kprobe.multi', 'file_unlink kprobe.multi'],
   )
   files.close()
   assert.deepEqual([found(), files.links.length], [[], 0])
@@ -170,7 +171,7 @@ test('files: the object is loaded with the first such policy, and closed with th
   )
   assert.deepEqual(
     native.calls.filter((call) => call.startsWith('attach')),
-    ['attach file_link security_inode_link', 'attach file_rename security_inode_rename'],
+    ['link', 'rename', 'unlink'].map((what) => `attach file_${what} security_inode_${what}`),
   )
   assert.deepEqual(wanted(files, top), [2n, 1n])
   files.remove([a, plain])
@@ -188,6 +189,20 @@ test('files: a refused program leaves nothing open, and its filters are free aga
   assert.equal(files.bitOf(under(top)), 0n)
   native.fail = () => undefined
   await files.add([policy('a', under(top))])
+  files.close()
+})
+
+test('files: the marks of removed files are taken away when the paths are resolved anew', async () => {
+  const { files, refresh } = rig()
+  await files.add([policy('a', same(top))])
+  const key = identityKey({ ino: 1n, dev: 2, generation: 0 })
+  const map = files.maps?.gone_files
+  assert.ok(map !== undefined)
+  map.update(key, Buffer.of(1))
+  const info = { ...map.info, keySize: key.length, valueSize: 1 }
+  Object.assign(map, { info, part: () => ({ keys: key, values: Buffer.of(1), count: 1, next: undefined }) })
+  await refresh()
+  assert.equal(map.lookup(key), undefined)
   files.close()
 })
 

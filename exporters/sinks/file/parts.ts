@@ -28,6 +28,8 @@ export function noCounters() {
     /** Events that counted as delivered but may not be on the disk, because a later sync failed. */
     possibly_lost: 0,
     deleted_files: 0,
+    /** 1 from the rotation before the first deletion on. */
+    deletions_foretold: 0,
     retention_failures: 0,
     compressions: 0,
     compression_failures: 0,

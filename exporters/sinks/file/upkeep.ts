@@ -4,7 +4,7 @@
  * cannot fill the disk. Compression runs in parallel to writing, one file at a time; after a crash the next start finishes or
  * removes it.
  */
-import { errnoOf } from '../../contract/errors.ts'
+import { ExportError, errnoOf } from '../../contract/errors.ts'
 import { Timer } from '../../../config/base/time/timer.ts'
 import { compress, remove } from './compress.ts'
 import { failure } from './failure.ts'
@@ -19,6 +19,7 @@ export class Upkeep {
   readonly #ended = new AbortController()
   readonly #age: Timer
   #compressing: Promise<void> | undefined
+  #foretold = false
   /** There may be new files that the running pass does not see. */
   #again = false
 
@@ -53,12 +54,28 @@ export class Upkeep {
     try {
       const { rotated } = await listRotated(files, path)
       const gone = surplus(rotated, rotate, clock.wallMs())
+      this.#foretell(rotated)
       for (const file of gone) await this.#delete(file.path)
       this.#armAge(rotated.slice(gone.length))
     } catch (cause) {
       counters.retention_failures++
       this.#warn('list rotated files of', path, cause)
     }
+  }
+
+  /** Warns once, one rotation before the first file is deleted for its number or size. */
+  #foretell(rotated: readonly Rotated[]): void {
+    const { path, rotate } = this.#config
+    const { max_files, max_size, max_total_size = Infinity } = rotate
+    const next = { max_files: max_files - 1, max_total_size: max_total_size - max_size }
+    const [oldest] = surplus(rotated, next, this.#parts.clock.wallMs())
+    if (oldest === undefined || this.#foretold) return
+    this.#foretold = true
+    this.#parts.counters.deletions_foretold++
+    const since = new Date(oldest.wallMs).toISOString()
+    const sentence = `the next rotation of "${path}" deletes events: all before ${since}`
+    const remedy = 'raise rotate.max_files, filter the events, or send them to a sink that keeps them'
+    this.#parts.warn(new ExportError('NO_SPACE', `${sentence}; ${remedy}`))
   }
 
   async #delete(path: string): Promise<void> {

@@ -149,6 +149,29 @@ test('retention: bytes are bounded after every rotation, and older files are del
   await exporter.stop()
 })
 
+for (const [limit, rotate] of [
+  ['max_files', { max_files: 3 }],
+  ['max_total_size', { max_files: 100, max_total_size: 79 }],
+] as const) {
+  test(`retention: ${limit}: one warning, before the first rotation that deletes events`, async () => {
+    using folder = new Folder()
+    const { exporter, warnings } = make(folder, { max_size: 20, ...rotate })
+    await exporter.start()
+    await delivered(exporter, lines(0, 3, 20))
+    assert.deepEqual(warnings, [])
+    await delivered(exporter, lines(3, 1, 20))
+    assert.equal(exporter.counters.deleted_files, 0)
+    await delivered(exporter, lines(4, 9, 20))
+    assert.ok(exporter.counters.deleted_files > 0)
+    assert.equal(exporter.counters.deletions_foretold, 1)
+    assert.match(
+      warnings.join('\n'),
+      /^the next rotation of ".*\/events.jsonl" deletes events: all before \d{4}-\S+Z; raise rotate.max_files, filter the events, or send them to a sink that keeps them$/,
+    )
+    await exporter.stop()
+  })
+}
+
 test('retention: age needs no rotation: a timer deletes the files one after another', async () => {
   using folder = new Folder()
   const { exporter, clock } = make(folder, { max_files: 9, max_age: DAY })
@@ -173,7 +196,7 @@ test('retention: a rotated file that cannot be deleted is reported, and stops ne
   await delivered(exporter, lines(0, 3, 20))
   assert.equal(exporter.counters.retention_failures, 2)
   assert.equal(exporter.counters.deleted_files, 1)
-  assert.match(warnings.join(), /^cannot delete ".*123.jsonl": operation not permitted/)
+  assert.match(warnings.slice(1).join(), /^cannot delete ".*123.jsonl": operation not permitted/)
   assert.deepEqual(folder.ids(), [0, 2])
   await exporter.stop()
 })

@@ -246,7 +246,7 @@ test('rotation: with fsync batch, a file is synced before it is closed', async (
 test('rotation: a folder with the name of a rotated file is skipped', async () => {
   using folder = new Folder()
   mkdirSync(folder.at('events-2020-01-01T00-00-00.000.jsonl'))
-  const { exporter, warnings } = make(folder, { max_size: 20, max_files: 1 })
+  const { exporter, warnings } = make(folder, { max_size: 20, max_files: 9 })
   await exporter.start()
   await delivered(exporter, lines(0, 3, 20))
   assert.deepEqual(warnings, [])

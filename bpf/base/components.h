@@ -53,7 +53,7 @@ struct shared_component {
 };
 
 struct path_screen {
-	__u64 first;      /* bit first_bit(word): an edge begins at `root` with such a component. All bits: only the tree decides */
+	__u64 first[2];   /* bits of the components with which an edge begins at `root` (may_begin). All bits: only the tree decides */
 	__u8 param;       /* the parameter that is screened; NO_ARG: none */
 	__u8 type;        /* enum arg_type that is_file */
 	__u16 suffix_open; /* as node.open, for ends of the last component */
@@ -74,9 +74,11 @@ static __always_inline __u64 first_of(__u64 word, __u32 n)
 	return n >= 8 ? word : word & ((1ull << (8 * n)) - 1);
 }
 
-static __always_inline __u32 first_bit(__u64 word)
+/* Whether an edge may begin at the root with this component: of ten edges, one of 40 other components passes, and then costs a look-up. */
+static __always_inline bool may_begin(const volatile struct path_screen *wanted, __u64 word, const __u32 *len)
 {
-	return (word * 0x9e3779b97f4a7c15ull) >> 58;
+	word = (word + *len) * 0x9e3779b97f4a7c15ull;
+	return wanted->first[0] >> (word >> 58) & wanted->first[1] >> (word >> 52 & 63) & 1;
 }
 
 /* A component as the tree has it. */

@@ -60,7 +60,7 @@ static __always_inline struct dentry *walked(struct scratch *s, __u32 level)
 	return TYPED(dentry, s->ring[(s->top.depth - 1 - level) & (TOP_MAX - 1)]);
 }
 
-/* Adds the selectors that the tree has along the path's components behind the shared ones; `word` and `len`: of the first one there. */
+/* Adds the selectors that the tree has along the path's components behind the shared ones; `word` and `len`: of the first one there. 0: not in the tree. */
 __noinline int add_prefixes(__u32 slot, __u64 word, __u32 len)
 {
 	struct scratch *s = scratch_of(slot);
@@ -71,7 +71,7 @@ __noinline int add_prefixes(__u32 slot, __u64 word, __u32 len)
 	__u32 level, depth;
 
 	if (!s)
-		return 0;
+		return 1;
 	depth = s->top.depth;
 	for (level = wanted->nshared; level < PREFIX_PARTS; level++) {
 		if (level >= depth || !node.id)
@@ -89,7 +89,7 @@ __noinline int add_prefixes(__u32 slot, __u64 word, __u32 len)
 		node = *next;
 	}
 	set_add(s->left, hooks[slot & (HOOK_SLOTS - 1)].words, level < depth ? node.below : node.here);
-	return 0;
+	return level > wanted->nshared;
 }
 
 /*
@@ -101,7 +101,7 @@ static __always_inline bool may_be_wanted(const volatile struct path_screen *wan
 	__u32 n = wanted->nshared, i, len;
 
 	if (!n)
-		return wanted->first >> first_bit(component_of(first, &len)) & 1;
+		return may_begin(wanted, component_of(first, &len), &len);
 	if ((n > 1 && s->top.depth < n) || !is_shared(n == 1 ? first : walked(s, n - 1), &wanted->shared[0]))
 		return false;
 	for (i = 1; i < SHARED_MAX; i++) {
@@ -113,8 +113,8 @@ static __always_inline bool may_be_wanted(const volatile struct path_screen *wan
 	return true;
 }
 
-/* Adds the selectors of whole values and prefixes to a path that may be wanted. */
-static __always_inline void add_wanted(__u32 slot, const volatile struct hook *hook, struct scratch *s)
+/* Adds the selectors of whole values and prefixes to a path that may be wanted; false if there are none. */
+static __always_inline bool add_wanted(__u32 slot, const volatile struct hook *hook, struct scratch *s)
 {
 	const volatile struct path_screen *wanted = &hook->path;
 	__u32 len, set = EMPTY_SET;
@@ -127,11 +127,11 @@ static __always_inline void add_wanted(__u32 slot, const volatile struct hook *h
 		set = wanted->root.below;
 	} else {
 		word = component_of(walked(s, wanted->nshared), &len);
-		if (wanted->first >> first_bit(word) & 1)
-			add_prefixes(slot, word, len);
-		return;
+		return may_begin(wanted, word, &len) &&
+		       (add_prefixes(slot, word, len) || wanted->root.below != EMPTY_SET || wanted->root.open);
 	}
 	set_add(s->left, hook->words, set);
+	return set != EMPTY_SET;
 }
 
 /* Adds the selectors for paths that end as this one does. */
@@ -261,8 +261,9 @@ static __always_inline bool judge_path(__u32 slot, const volatile struct hook *h
 		set_add(s->left, words, wanted->all);
 		return true;
 	}
-	if (found)
-		add_wanted(slot, hook, s);
+	/* A file beside wanted folders ends here. */
+	if (found && !add_wanted(slot, hook, s) && !wanted->suffixes && !wanted->others && !wanted->parts)
+		return false;
 	/* The record begins with it. */
 	if (found && n && n <= SHARED_MAX)
 		s->first = (struct component){ wanted->shared[n - 1].word, wanted->shared[n - 1].len };

@@ -85,8 +85,8 @@ export const HOOK = {
   params: 217,
   fields: 222,
   path: 248,
-  files: 448,
-  bytes: 496,
+  files: 456,
+  bytes: 504,
 } as const
 export const WANTED_VALUE = {
   param: 0,
@@ -106,19 +106,19 @@ export const SCREENED_NUMBER = { param: 0, type: 1, sets: 4, bytes: 8 } as const
 export const EVENT_FIELD = { offset: 0, width: 2, kind: 3, bytes: 4 } as const
 export const PATH_SCREEN = {
   first: 0,
-  param: 8,
-  type: 9,
-  suffixOpen: 10,
-  suffix: 12,
-  suffixes: 16,
-  all: 20,
-  others: 24,
-  parts: 28,
-  automaton: 32,
-  root: 36,
-  nshared: 52,
-  shared: 56,
-  bytes: 200,
+  param: 16,
+  type: 17,
+  suffixOpen: 18,
+  suffix: 20,
+  suffixes: 24,
+  all: 28,
+  others: 32,
+  parts: 36,
+  automaton: 40,
+  root: 44,
+  nshared: 60,
+  shared: 64,
+  bytes: 208,
 } as const
 export const SHARED_COMPONENT = { word: 0, mask: 8, len: 16, bytes: 24 } as const
 export const FILE_SCREEN = { wanted: 0, param: 8, type: 9, places: 10, others: 12, place: 16, bytes: 24 } as const

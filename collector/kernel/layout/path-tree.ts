@@ -24,8 +24,8 @@ export interface PathTree {
   readonly root: EdgeTarget
   readonly suffix: number
   readonly suffixOpen: number
-  /** Bits of the root's edges, see `first_bit` in bpf/base/components.h. */
-  readonly first: bigint
+  /** Bits of the root's edges, see `may_begin` in bpf/base/components.h. */
+  readonly first: readonly [bigint, bigint]
 }
 
 const ALL_BITS = 0xffff_ffff_ffff_ffffn
@@ -120,7 +120,9 @@ function onlyEdge(node: Node): (Component & { readonly to: Node }) | undefined {
   return ends || node.edges.size !== 1 ? undefined : node.edges.values().next().value
 }
 
-function firstBits(root: Node): bigint {
-  if (root.below !== 0n || root.open !== 0) return ALL_BITS
-  return [...root.edges.values()].reduce((bits, { word }) => bits | (1n << (hash(word) >> 58n)), 0n)
+function firstBits(root: Node): [bigint, bigint] {
+  if (root.below !== 0n || root.open !== 0) return [ALL_BITS, ALL_BITS]
+  const hashes = [...root.edges.values()].map(({ word, len }) => hash(word + BigInt(len)))
+  const bits = (shift: bigint): bigint => hashes.reduce((all, each) => all | (1n << ((each >> shift) & 63n)), 0n)
+  return [bits(58n), bits(52n)]
 }

@@ -67,7 +67,7 @@ export function writePath(
   }
   bytes.writeUInt32LE(tree.suffix, at + PATH_SCREEN.suffix)
   bytes.writeUInt16LE(tree.suffixOpen, at + PATH_SCREEN.suffixOpen)
-  bytes.writeBigUInt64LE(tree.first, at + PATH_SCREEN.first)
+  tree.first.forEach((bits, i) => bytes.writeBigUInt64LE(bits, at + PATH_SCREEN.first + 8 * i))
   structBytes(NODE, tree.root).copy(bytes, at + PATH_SCREEN.root)
   bytes.writeUInt32LE(tree.shared.length, at + PATH_SCREEN.nshared)
   for (const [i, { word, len }] of tree.shared.toReversed().entries()) {

@@ -2,6 +2,7 @@
  * How many instructions does a pread execute, how many more with a hook, and how many does a short process? The guest's clock counts
  * instructions (run.sh --counted), so neither the machine nor its load changes a figure. A figure is the median of some batches of calls.
  */
+import { basename } from 'node:path'
 import { preempts, readKernelFacts } from '../../../collector/kernel/facts.ts'
 import type { AttachMode } from '../../../collector/kernel/plan.ts'
 import { NativeError, kernelFunctions, kernelSymbols, openObject, realTime } from '../../../native/index.ts'
@@ -16,7 +17,8 @@ if (!COUNTED) leaveOut('run it by make bench ONLY=instructions, which counts')
 
 const HIT = '/etc/ktrail-bench'
 const MISS = '/tmp/x'
-/** Where files are, for a policy on these folders. The last number: what a policy may add to a bare pread there, as a part of it. */
+const TEN = Array.from({ length: 10 }, (_, n) => `/run/of-${n}/`)
+/** Where files are, for a policy on these folders, or for one on each of `apart`. The last number: what a policy may add to a bare pread there, as a part of it. */
 const NEIGHBOURS = [
   {
     folders: ['/run/watched/'],
@@ -29,6 +31,14 @@ const NEIGHBOURS = [
   },
   { folders: ['/run/a/b/c/d/'], files: [['in the folder beside a deep one', '/run/a/b/c/e/f', 0.49]] },
   { folders: ['/run/watched/', '/run/seen/'], files: [['in the folder beside two', '/run/other/f', 0.49]] },
+  {
+    apart: TEN,
+    files: [
+      ['in one of ten folders', `${TEN[7]}f`, 1.6],
+      ['in the folder beside ten', '/run/other/f', 0.5],
+      ['in the folder above ten', '/run/f', 0.5],
+    ],
+  },
 ] as const
 const FILES = [...new Set([HIT, ...NEIGHBOURS.flatMap(({ files }) => files.map(([, path]) => path)), 'exec'])]
 /** An interruption disturbs one batch. */
@@ -108,8 +118,10 @@ mode = 'auto'
 await measureHook(false)
 
 const neighbours: Array<readonly [name: string, added: number, part: number, most: number]> = []
-for (const { folders, files } of NEIGHBOURS) {
-  const loaded = await kernel.policies.change([], [policyOf(true, folders)])
+for (const { files, ...of } of NEIGHBOURS) {
+  const policies =
+    'apart' in of ? of.apart.map((folder) => policyOf(true, [folder], basename(folder))) : [policyOf(true, of.folders)]
+  const loaded = await kernel.policies.change([], policies)
   for (const [name, path, most] of files) {
     const more = await added(path)
     neighbours.push([name, more, more / bareOf(path), most])
@@ -162,7 +174,9 @@ printResult('kernel-instructions', measures, [
     title: 'Kernel, instructions added to a one-byte pread by a policy on /run/watched/, by where the file is',
     columns: ['', 'added', 'of a pread without a hook'],
     rows: neighbours.map(([name, more, part]) => [name, show(more), part.toFixed(2)]),
-    notes: [`${SYMBOL} has the hook, with its return value; /run is a tmpfs. The deep folder is /run/a/b/c/d/.`],
+    notes: [
+      `${SYMBOL} has the hook, with its return value; /run is a tmpfs. The deep folder is /run/a/b/c/d/. Ten folders: a policy on each.`,
+    ],
   },
   {
     title: `Kernel, instructions of programs in fork, exec and exit of a small program (${show(bareOf('exec'))} without)`,

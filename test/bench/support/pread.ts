@@ -32,8 +32,8 @@ spec:
       selectors: [{ matchArgs: [{ index: 0, operator: Prefix, values: ${JSON.stringify(folders)} }] }]
 `
 
-export function policyOf(returns: boolean, folders: readonly string[] = ['/etc/']): Policy {
-  const parsed = parsePolicy(policyText(returns, folders, 'bench'), 'bench.yaml')
+export function policyOf(returns: boolean, folders: readonly string[] = ['/etc/'], name = 'bench'): Policy {
+  const parsed = parsePolicy(policyText(returns, folders, name), `${name}.yaml`)
   if ('problems' in parsed) throw new Error(parsed.problems.map(formatProblem).join('\n'))
   return parsed.policy
 }

@@ -1,6 +1,7 @@
 /** Wanted paths → the tree of their components. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { hash } from '../../../../../collector/kernel/files/entries.ts'
 import { writePathTree } from '../../../../../collector/kernel/layout/path-tree.ts'
 import type { PathTree } from '../../../../../collector/kernel/layout/path-tree.ts'
 import { demandOf } from '../../../../../collector/kernel/layout/screen.ts'
@@ -181,9 +182,23 @@ function ones(bits: bigint): number {
 for (const [what, filters, first] of FIRST) {
   test(`path tree: bits of first components: ${what}`, () => {
     const { tree } = treeOf(filters)
-    assert.ok(first(tree.first), tree.first.toString(2))
+    for (const bits of tree.first) assert.ok(first(bits), bits.toString(2))
   })
 }
+
+test('path tree: beside ten folders, few other names cost a look-up', () => {
+  const names = Array.from({ length: 10 }, (_, n) => `of-${n}`)
+  const { first } = treeOf([['Prefix', ...names.map((name) => `/srv/${name}/`)]]).tree
+  const passes = (name: string): boolean => {
+    const word = Buffer.from(name.padEnd(8, '\0')).readBigUInt64LE()
+    const hashed = hash(word + BigInt(name.length))
+    return [58n, 52n].every((shift, i) => (((first[i] ?? 0n) >> ((hashed >> shift) & 63n)) & 1n) === 1n)
+  }
+  assert.deepEqual(names.filter(passes), names)
+  const others = Array.from({ length: 10_000 }, (_, n) => `f${n}`)
+  const part = others.filter(passes).length / others.length
+  assert.ok(part < 0.05, `${part} of other names pass`)
+})
 
 test('path tree: trees of several functions share the tables, not the nodes', () => {
   const tables = new Tables()

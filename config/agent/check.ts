@@ -1,3 +1,4 @@
+import { readdir } from 'node:fs/promises'
 import { ConfigError } from '../yaml/errors.ts'
 import { STDIN, readTextFile } from '../yaml/files.ts'
 import type { TextResult } from '../yaml/files.ts'
@@ -100,22 +101,33 @@ export async function checkPolicies(
 ): Promise<{ policies: CheckedPolicy[]; names: Checked }> {
   const found = new Map<string, CheckedPolicy>()
   const problems: Problem[] = []
+  const empty: Problem[] = []
   let whole = true
   for (const [i, place] of loaded?.config.policies.entries() ?? []) {
     const files = await policyFilesAt(place).catch((error: unknown) => {
       whole = false
       if (loaded !== undefined && errnoOf(error) !== 'EACCES')
         problems.push(problemAt(loaded, file, ['policies', i], `cannot read ${show(place)}: ${whyUnreadable(error)}`))
-      return []
     })
-    for (const each of files) if (!found.has(each)) found.set(each, await checkPolicyFile(each))
+    if (loaded !== undefined && files?.length === 0) empty.push(...(await noPolicies(loaded, file, i)))
+    for (const each of files ?? []) if (!found.has(each)) found.set(each, await checkPolicyFile(each))
   }
   const policies = [...found.values()]
   const parsed = policies.flatMap(({ policy }) => (policy === undefined ? [] : [policy]))
   problems.push(...duplicateNames(parsed))
   const warnings =
     loaded === undefined || !whole || parsed.length < policies.length ? [] : unknownNames(loaded, file, parsed)
-  return { policies, names: { problems, warnings, notes: [] } }
+  return { policies, names: { problems, warnings: [...empty, ...warnings], notes: [] } }
+}
+
+/** A folder without policies is a place for later ones, unless it is the only one or has other files. */
+async function noPolicies(loaded: LoadedConfig, file: string, i: number): Promise<Problem[]> {
+  const { policies, kubernetes } = loaded.config
+  const place = policies[i] ?? ''
+  const names = await readdir(place).catch(() => undefined)
+  if (names === undefined || kubernetes?.policies === true || (names.length === 0 && policies.length > 1)) return []
+  const message = `${show(place)} has no *.yaml or *.yml file, and so no policy: add one; subfolders are not read`
+  return [problemAt(loaded, file, ['policies', i], message)]
 }
 
 type CheckedPolicy = Checked & { readonly file: string }

@@ -47,7 +47,7 @@ export function loadConfig(
   read: ReadText = readSecret,
   dropIns: readonly DropIn[] = [],
 ): ConfigResult {
-  return orForeign(loaded(text, file, env, read, dropIns), text, file)
+  return orForeign(loaded(text, file, env, read, dropIns), text, file, 'config')
 }
 
 function loaded(

@@ -76,32 +76,39 @@ export function duplicateNames(policies: readonly Policy[]): Problem[] {
   })
 }
 
-/** Names, tags and severities in filters that no policy has. Other sources may have these policies. */
+/** Names, tags and severities of an exporter that no policy has. Other sources may have these policies. */
 export function unknownNames(loaded: LoadedConfig, file: string, policies: readonly Policy[]): Problem[] {
   const names = policies.map(({ name }) => name)
   if (names.length === 0 || loaded.config.kubernetes?.policies === true) return []
   const hooks = policies.flatMap((policy) => policy.hooks)
   const tags = [...new Set(hooks.flatMap((hook) => hook.tags))]
-  return Object.entries(loaded.config.exporters).flatMap(([exporter, { filter = {} }]) => {
+  return Object.entries(loaded.config.exporters).flatMap(([name, exporter]) => {
     const found: Problem[] = []
     const add = (path: Path, what: string, got: string, known: readonly string[]): void => {
       const next = didYouMean(got, known) || '; correct it, or add the policy with ktrail policy add'
       const message = `expected ${what} of this config, got ${show(got)}${next}`
-      found.push(problemAt(loaded, file, ['exporters', exporter, 'filter', ...path], message))
+      found.push(problemAt(loaded, file, ['exporters', name, ...path], message))
     }
-    const { policies: globs = [], tags: tagGlobs = [], severity, allow = [], deny = [] } = filter
+    const { policies: globs = [], tags: tagGlobs = [], severity, allow = [], deny = [] } = exporter.filter ?? {}
     for (const [i, glob] of globs.entries())
-      if (!names.some(globMatcher([glob]))) add(['policies', i], 'the name of a policy', glob, names)
+      if (!names.some(globMatcher([glob]))) add(['filter', 'policies', i], 'the name of a policy', glob, names)
     for (const [i, glob] of tagGlobs.entries())
-      if (!tags.some(globMatcher([glob]))) add(['tags', i], 'a tag of the policies', glob, tags)
+      if (!tags.some(globMatcher([glob]))) add(['filter', 'tags', i], 'a tag of the policies', glob, tags)
     const passes = parseSeverity(severity ?? '')
     if (severity !== undefined && passes?.([]) === false && !hooks.some((hook) => passes(hook.tags)))
-      add(['severity'], 'a severity of the policies', severity, [])
+      add(['filter', 'severity'], 'a severity of the policies', severity, [])
     for (const [key, filters] of Object.entries({ allow, deny })) {
       for (const [i, { policy_names: exact = [] }] of filters.entries())
-        for (const [j, name] of exact.entries())
-          if (!names.includes(name)) add([key, i, 'policy_names', j], 'the name of a policy', name, names)
+        for (const [j, each] of exact.entries())
+          if (!names.includes(each)) add(['filter', key, i, 'policy_names', j], 'the name of a policy', each, names)
     }
+    const records = exporter.type === 'kafka' ? exporter.otlp : exporter
+    const levels = records !== undefined && 'severity' in records ? records.severity : undefined
+    const above = exporter.type === 'kafka' ? ['otlp', 'severity'] : ['severity']
+    for (const key of Object.keys(levels?.policies ?? {}))
+      if (!names.includes(key)) add([...above, 'policies', key], 'the name of a policy', key, names)
+    for (const key of Object.keys(levels?.tags ?? {}))
+      if (!tags.includes(key)) add([...above, 'tags', key], 'a tag of the policies', key, tags)
     return found
   })
 }

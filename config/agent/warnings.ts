@@ -14,8 +14,7 @@ export async function configWarnings(loaded: LoadedConfig, file: string): Promis
   return [
     ...loaded.warnings,
     ...openServer(loaded, file),
-    ...grpcPorts(loaded, file),
-    ...lokiPaths(loaded, file),
+    ...endpoints(loaded, file),
     ...podFilters(loaded, file),
     ...(await openSecrets(loaded, file)),
     ...(await writablePaths(loaded, file)),
@@ -32,26 +31,30 @@ function openServer(loaded: LoadedConfig, file: string): Problem[] {
   return [problemAt(loaded, file, ['server', 'http'], message)]
 }
 
-/** Port 4317 is registered for OTLP, and by custom that over gRPC. */
-function grpcPorts(loaded: LoadedConfig, file: string): Problem[] {
-  const message = 'sinks usually expect gRPC on port 4317; ktrail sends OTLP over HTTP, usually to port 4318'
+/** Addresses at which the sink most likely does not expect OTLP over HTTP. */
+function endpoints(loaded: LoadedConfig, file: string): Problem[] {
   return Object.entries(loaded.config.exporters).flatMap(([name, exporter]) => {
     if (exporter.type !== 'otlp') return []
-    return (['endpoint', 'logs_endpoint'] as const)
-      .filter((key) => URL.canParse(exporter[key] ?? '') && new URL(exporter[key] ?? '').port === '4317')
-      .map((key) => problemAt(loaded, file, ['exporters', name, key], message))
+    return (['endpoint', 'logs_endpoint'] as const).flatMap((key) => {
+      const text = exporter[key] ?? ''
+      const why = URL.canParse(text) ? doubtful(new URL(text), text, key, exporter.loki !== false) : undefined
+      return why === undefined ? [] : [problemAt(loaded, file, ['exporters', name, key], why)]
+    })
   })
 }
 
-/** Loki takes OTLP below /otlp, and answers 404 elsewhere. */
-function lokiPaths(loaded: LoadedConfig, file: string): Problem[] {
-  return Object.entries(loaded.config.exporters).flatMap(([name, exporter]) => {
-    if (exporter.type !== 'otlp' || !URL.canParse(exporter.endpoint ?? '')) return []
-    const { origin, pathname, port } = new URL(exporter.endpoint ?? '')
-    if ((exporter.loki === false && port !== '3100') || /\/otlp\/?$/.test(pathname)) return []
-    const message = `Loki takes OTLP only below /otlp; write ${origin}/otlp`
-    return [problemAt(loaded, file, ['exporters', name, 'endpoint'], message)]
-  })
+function doubtful({ origin, pathname, port }: URL, text: string, key: string, isLoki: boolean): string | undefined {
+  // Registered for OTLP, and by custom that over gRPC.
+  if (port === '4317')
+    return 'sinks usually expect gRPC on port 4317; ktrail sends OTLP over HTTP, usually to port 4318'
+  if (/^http:\/\/[^/]*:443(?:\/|$)/i.test(text)) return 'sinks usually expect TLS on port 443; write https://'
+  if (key === 'logs_endpoint') return undefined
+  // Loki takes OTLP below /otlp, and answers 404 elsewhere.
+  const isBelow = /\/otlp\/?$/.test(pathname)
+  if ((isLoki || port === '3100') && !isBelow) return `Loki takes OTLP only below /otlp; write ${origin}/otlp`
+  if (port === '3100' && !isLoki)
+    return 'without loki: true, Loki may refuse records for their size or order; add loki: true to the exporter'
+  return undefined
 }
 
 /** One warning for an exporter, at the first key of its filter that needs pods or containers. */

@@ -3,8 +3,8 @@ import { isAbsolute, resolve } from 'node:path'
 import * as z from 'zod'
 import { HOME, ownFile } from './own.ts'
 
-/** The purpose of a file. A file with a secret should be readable by the agent only. */
-type Holds = 'anything' | 'secret'
+/** The purpose of a file. A file with a secret should be readable by the agent only; the agent writes an output. */
+type Holds = 'anything' | 'secret' | 'output'
 
 const PLACES = new WeakMap<z.core.$ZodType, Holds>()
 
@@ -13,7 +13,9 @@ export const RELATIVE = "Relative paths start at the agent's working directory."
 
 /** A key that names a file or folder; `loadConfig` makes it absolute. */
 export function pathSchema(description: string, holds: Holds = 'anything'): z.ZodString {
-  const schema = z.string().min(1).describe(`${description} ${RELATIVE}`)
+  const text = z.string().min(1)
+  const file = text.regex(/[^/]$/, { error: 'expected the path of a file, which does not end with "/"' })
+  const schema = (holds === 'output' ? file : text).describe(`${description} ${RELATIVE}`)
   PLACES.set(schema, holds)
   return schema
 }

@@ -188,8 +188,20 @@ export function readReported(fields: Fields): Pick<KprobeSpec, 'message' | 'tags
   const message = fields.get('message')
   return {
     message: message === undefined ? '' : readQuoted(message, MESSAGE_MAX_BYTES),
-    tags: fields.list('tags', MAX_TAGS).map((tag) => readQuoted(tag, TAG_MAX_BYTES)),
+    tags: fields.list('tags', MAX_TAGS).map((tag) => {
+      warnOfSeverity(tag)
+      return readQuoted(tag, TAG_MAX_BYTES)
+    }),
   }
+}
+
+/** A tag that means a severity, but has none: other tags are free. */
+function warnOfSeverity(tag: Place): void {
+  const { text } = tag
+  const isMeant = /^severity\b|^priority[.:=]|^(?:low|medium|high|critical)$/i.test(text)
+  if (!isMeant || /^severity\.(?:low|medium|high|critical)$/.test(text)) return
+  const expected = 'expected severity.low, severity.medium, severity.high or severity.critical'
+  tag.warn(`${show(text)} is a tag without a severity; ${expected}`)
 }
 
 /** '' after a problem. */

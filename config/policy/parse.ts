@@ -50,7 +50,7 @@ const isName = (text: string): boolean =>
  * Never throws, whatever the text.
  */
 export function parsePolicy(text: string, file: string): PolicyResult {
-  return orForeign(parsed(text, file), text, file)
+  return orForeign(parsed(text, file), text, file, 'policy')
 }
 
 function parsed(text: string, file: string): PolicyResult {

@@ -18,6 +18,7 @@ import { Fields, asInteger, asList, notSupported } from './fields.ts'
 import type { Place } from './fields.ts'
 import type { Lists } from './lists.ts'
 import { readActions } from './selectors/actions.ts'
+import { warnOfAll, warnOfContradiction } from './selectors/doubts.ts'
 import { readFileTypes } from './selectors/file-type.ts'
 import { identityOperator, readPaths, readSticky } from './selectors/identity.ts'
 import type { Macros } from './selectors/macros.ts'
@@ -53,7 +54,11 @@ export function readSelectors(
 ): Selector[] {
   // Filters name them by their position.
   const items = data.map((item, index) => item && { ...item, index })
-  return kprobe.list('selectors', MAX_SELECTORS).map((written) => {
+  const list = kprobe.get('selectors')
+  if (list?.isEmptyList === true) list.warn('an empty list matches every call; add a selector, or remove it')
+  let all: Place | undefined
+  return kprobe.list('selectors', MAX_SELECTORS).map((written, index) => {
+    if (all !== undefined) written.warn(`no call reaches it, because ${all.path} matches every call; move it before`)
     const fields = Fields.of(macros.into(written), KEYS.selector)
     if (fields === undefined) return { matchArgs: [] }
     const ofArgs = fields.list('matchArgs', MAX_FILTERS).flatMap((place) => readFilter(place, args, lists) ?? [])
@@ -69,6 +74,11 @@ export function readSelectors(
     const workloads = readMatchWorkloads(fields)
     const acts = readActions(fields)
     const label = readLabel(fields)
+    warnOfContradiction(matchArgs, fields)
+    if (workloads === undefined && [matchArgs, matchReturnArgs, process, task].every(({ length }) => length === 0)) {
+      if (index === 0) warnOfAll(acts, written)
+      all = written
+    }
     return {
       ...(label === '' ? {} : { label }),
       matchArgs,

@@ -1,4 +1,5 @@
 /** The `values` of one filter: checks the length of texts, parses integers of the argument's width. */
+import { posix } from 'node:path'
 import { SYSCALL64 } from './arguments.ts'
 import type { NumberType } from './arguments.ts'
 import type { Operator } from './operators.ts'
@@ -151,24 +152,59 @@ function checkedText(place: Place, value: string, operator: Operator, maxBytes: 
   return value
 }
 
+/** Reasons why a text is no path as the kernel writes it, each with the next step. */
+const NO_PATH: ReadonlyArray<readonly [RegExp, string]> = [
+  [/^\w+:\/\//, 'a path has no scheme; write it without'],
+  [/^["'].*["']$/, 'its quotes are part of the path; remove them'],
+  [/^\s+\/|\s$/, 'its first or last space is part of the path; remove it'],
+  [/[,;:]\s*\//, 'its comma, colon or semicolon is part of the path; write each path as a value of its own'],
+  [
+    /^\^|\$$|\\[./ ]|\([^()|]*\||\[.-.\]|\{[^{},]*,/,
+    'a value is no pattern; write whole paths, or operator Prefix or Postfix',
+  ],
+  [/^\/proc\/(?:thread-)?self(?:\/|$)/, 'the kernel writes /proc/PID; write operator Postfix with its end'],
+]
+
 /** Warns of valid values that match nothing, or everything but the meant texts. */
-export function warnOfText(place: Place, operator: Operator, filter: 'text' | 'path'): void {
+export function warnOfText(place: Place, operator: string, filter: 'text' | 'path'): void {
   const { text } = place
   const not = operator.startsWith('Not') ? 'Not' : ''
-  if (text.includes('*')) {
+  if (/\{\{[^{}]*\}\}/.test(text) || (filter === 'path' && /\$(?:\w|[({]\w)/.test(text))) {
+    place.warn(`${show(text)} stays as it is, because a policy has no variables or templates; write the text itself`)
+  } else if (text.includes('*')) {
     let use = 'use Prefix or Postfix with the text before or after it'
     if (/^[^*]+\*+$/.test(text)) use = `write operator ${not}Prefix with ${show(text.replace(/\*+$/, ''))}`
     if (/^\*+[^*]+$/.test(text)) use = `write operator ${not}Postfix with ${show(text.replace(/^\*+/, ''))}`
     place.warn(`* is not a wildcard in ${show(text)}; ${use}`)
-  } else if (filter === 'path' && !/Postfix$|^SubString/.test(operator) && /^(?!\/|\w+:)./.test(text)) {
-    // `pipe:[7]` and `socket:[7]` are the paths of files without a name.
-    const named = show(`/${text}`)
-    const hint = text.includes('/')
-      ? `did you mean ${named}?`
-      : `write the whole path, or operator ${not}Postfix with ${named}`
-    let next = hint
-    if (text.startsWith('~')) next = 'write the path of the home folder'
-    if (text.startsWith('$')) next = 'write the path itself: a policy has no variables'
-    place.warn(`no path begins with ${show(text)}, because all paths begin with "/"; ${next}`)
+  } else if (filter === 'path') {
+    const why = whyNoPath(text, operator)
+    if (why !== undefined) place.warn(`no path matches ${show(text)}: ${why}`)
+    else if (!/Postfix$|^SubString/.test(operator)) warnOfBeginning(place, not)
   }
+}
+
+/** Also for the paths of SameFile and UnderDir. */
+export function whyNoPath(text: string, operator: string): string | undefined {
+  const known = operator.startsWith('SubString') ? undefined : NO_PATH.find(([pattern]) => pattern.test(text))
+  if (known !== undefined) return known[1]
+  // More may stand before or after the text, so that its first or last name is not whole.
+  const [before, after] = [/Postfix|SubString/, /Prefix|SubString/].map((part) => (part.test(operator) ? 'x' : ''))
+  const whole = `${before}${text}${after}`
+  if (posix.normalize(whole) !== whole)
+    return `the kernel writes it without "//", "." and ".."; write ${show(posix.normalize(text))}`
+  return text.endsWith('/') && after === '' && text !== '/'
+    ? `the path of a folder does not end with "/"; write ${show(text.slice(0, -1))}, or operator Prefix for what is below`
+    : undefined
+}
+
+function warnOfBeginning(place: Place, not: string): void {
+  const { text } = place
+  // `pipe:[7]` and `socket:[7]` are the paths of files without a name.
+  if (!/^(?!\/|\w+:)./.test(text)) return
+  const named = show(`/${text}`)
+  const hint = text.includes('/')
+    ? `did you mean ${named}?`
+    : `write the whole path, or operator ${not}Postfix with ${named}`
+  const next = text.startsWith('~') ? 'write the path of the home folder' : hint
+  place.warn(`no path begins with ${show(text)}, because all paths begin with "/"; ${next}`)
 }

@@ -46,8 +46,9 @@ export class Problems {
     if (this.#warnings.length < MAX_PROBLEMS) this.#warnings.push({ file: this.file, ...at, message })
   }
 
+  /** By line and column. */
   warnings(): readonly Problem[] {
-    return this.#warnings
+    return this.#warnings.toSorted((a, b) => a.line - b.line || a.col - b.col)
   }
 
   /** True if more problems would not help the user. */

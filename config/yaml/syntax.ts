@@ -34,6 +34,10 @@ export function syntaxFault(faults: readonly Fault[], tokens: readonly Token[], 
     }
   }
   const offset = first.pos[0]
+  if (/\r(?!\n)/.test(text) && !text.includes('\n'))
+    return { offset, message: 'expected lines that end with LF, got CR alone: convert it, such as with tr "\\r" "\\n"' }
+  if (/^[ \t]*\/[/*]/.test(text.slice(text.lastIndexOf('\n', offset - 1) + 1)))
+    return { offset, message: 'expected # before a comment, got // or /*' }
   const found = indentation(first, text) ?? missingColon(first, text) ?? { offset, message: inPlainWords(first, text) }
   const tab = tabAt(text, found.offset)
   if (tab === undefined) return unclosed(first, tokens) ?? found

@@ -3,7 +3,8 @@
  * test/integration-host/shipped-policies.test.ts compares them with Tetragon's own files.
  */
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { globSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { parsePolicy } from '../../config/policy/parse.ts'
 import { CORRECTED, INCOMPLETE, LOADING, TETRAGON, WAITING, policyOf, textOf } from '../support/policies/shipped.ts'
@@ -88,4 +89,22 @@ test('shipped policies: each of the 83 documents once, and the page has the numb
   )
   assert.ok(read('CHANGELOG.md').includes(`${loading} of the 83 that Tetragon ships load unchanged`))
   assert.ok(!reasons.includes(-1), 'a policy waits for something that REASONS does not name')
+})
+
+test('shipped policies: check warns of none, but of keys without effect', () => {
+  const root = join(import.meta.dirname, '../..')
+  const files = globSync('{config/policies,deploy,test/fixtures/policies/{good,features}}/**/*.yaml', { cwd: root })
+  const texts = files
+    .map((file) => readFileSync(join(root, file), 'utf8'))
+    .filter((text) => /^kind: *"?TracingPolicy/m.test(text))
+  assert.ok(texts.length > 70, String(texts.length))
+  const tetragons = [...LOADING, ...CORRECTED.map(({ row }) => row)].map((row) => textOf(policyOf(row)))
+  const warnings = [...texts, ...tetragons].flatMap((text) => {
+    const result = parsePolicy(text, 'p.yaml')
+    return 'warnings' in result ? result.warnings.map(({ message }) => message) : []
+  })
+  const others = warnings.filter(
+    (warning) => !/(?:argError|returnArg): has no effect|argError: 1 is not an error/.test(warning),
+  )
+  assert.deepEqual(others, [])
 })

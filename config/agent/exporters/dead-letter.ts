@@ -5,7 +5,7 @@ import { KIB, MIB, size } from '../../base/units.ts'
 
 export const deadLetter = z
   .strictObject({
-    path: pathSchema('Path of the file. Only its owner can read it, and no other exporter may use it.'),
+    path: pathSchema('Path of the file. Only its owner can read it, and no other exporter may use it.', 'output'),
     max_size: size(4 * KIB, 1024 * 1024 * MIB)
       .prefault('16MiB')
       .describe('Size at which the file is rotated, before the next line would exceed it.'),

@@ -47,7 +47,7 @@ const rotate = z
 export const file = z
   .strictObject({
     type: z.literal('file').describe('Appends JSON lines to a file.'),
-    path: pathSchema('File to append to.'),
+    path: pathSchema('File to append to.', 'output'),
     format: z
       .enum(['tetragon', 'extended'])
       .default('tetragon')

@@ -27,15 +27,19 @@ export const url = z.string().check((context) => {
 /** Paths that another protocol, or the whole address of this one, has. */
 const PUSH = /\/loki\/api\/v1\/push\/?$/
 const LOGS = /\/v1\/logs\/?$/
+const OTHERS = /\/v1\/(?:traces|metrics)\/?$/
 
-const base = url
+const ofLogs = url.refine((text) => !OTHERS.test(text), {
+  error: 'expected the address of logs, because ktrail sends no traces or metrics; remove /v1/traces or /v1/metrics',
+})
+const base = ofLogs
   .refine((text) => !PUSH.test(text), {
     error: 'expected the base address of OTLP, such as http://loki:3100/otlp',
   })
   .refine((text) => !LOGS.test(text), {
     error: 'expected the address without /v1/logs, which is appended',
   })
-const whole = url.refine((text) => !PUSH.test(text), {
+const whole = ofLogs.refine((text) => !PUSH.test(text), {
   error: 'expected the address of OTLP, such as http://loki:3100/otlp/v1/logs',
 })
 

@@ -171,8 +171,8 @@ export class PlainValue {
         return this.#drop(path)
       }
       const { files, variables, text } = found
-      const bare = /(?<!\$)(?:\$\$)*\$([A-Z_][A-Z0-9_]*)/.exec(value)?.[1]
-      if (bare !== undefined) this.#warnOfBare(path, bare, node.at)
+      const [, bare, name = bare] = /(?<!\$)(?:\$\$)*\$(?:([A-Z_][A-Z0-9_]*)|\(([\w-]+)\))/.exec(value) ?? []
+      if (name !== undefined) this.#warnOfBare(path, bare === undefined ? `(${name})` : name, name, node.at)
       for (const file of files) this.#noteSecret(file, where, node.at)
       if (files.length > 0) origin = { ...origin, from: 'secret' }
       else if (variables.length > 0) origin = { ...origin, from: 'env', variables }
@@ -180,6 +180,7 @@ export class PlainValue {
     }
     if (typeof value === 'number') this.#numbers.set(pathKey(path), node.source)
     const holds = placeHoldsAt(schema)
+    if (typeof value === 'string') this.#warnOfText(value, path, holds !== undefined, node.at)
     if (typeof value === 'string' && value !== '' && holds !== undefined) {
       value = absolute(value, this.#problems.file)
       if (holds === 'secret') this.#noteSecret(value, where, node.at)
@@ -188,13 +189,22 @@ export class PlainValue {
     return value
   }
 
-  #warnOfBare(path: Path, name: string, at: Position): void {
-    const got = mayBeSecret(path) ? '"$" without braces' : show(`$${name}`)
+  #warnOfBare(path: Path, written: string, name: string, at: Position): void {
+    const got = mayBeSecret(path) ? '"$" without braces' : show(`$${written}`)
     const expected = `\${env:${mayBeSecret(path) ? 'NAME' : name}}`
     this.#problems.warn(
       at,
       `${pathText(path)}: ${got} stays as it is; write ${expected} for the variable, $$ for a plain $`,
     )
+  }
+
+  /** Texts that only other programs replace. */
+  #warnOfText(value: string, path: Path, isFile: boolean, at: Position): void {
+    const warn = (sentence: string): void => this.#problems.warn(at, `${pathText(path)}: ${sentence}`)
+    if (/\{\{[^{}]*\}\}/.test(value))
+      warn('"{{ ... }}" stays as it is; replace it first, or write ${env:NAME} for a variable')
+    if (value.includes(' // ')) warn('"//" begins no comment, so it is part of the value; write # for a comment')
+    if (isFile && value.startsWith('~')) warn('"~" stays as it is; write the path of the home folder')
   }
 
   #noteSecret(file: string, key: string, at: Position): void {

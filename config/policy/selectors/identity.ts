@@ -6,7 +6,7 @@ import type { Fields, Place } from '../fields.ts'
 import { IDENTITY_OPERATORS } from '../operators.ts'
 import type { IdentityOperator } from '../operators.ts'
 import type { HookSpec, IdentityFilter } from '../policy.ts'
-import { readTexts } from '../values.ts'
+import { readTexts, whyNoPath } from '../values.ts'
 
 export const OWN_API_VERSION = 'ktrail.dev/v1alpha1'
 /** Arguments of a hook with such filters; FILES_MAX of bpf/frame/identity.h. */
@@ -28,6 +28,8 @@ function readPath(place: Place, text: string): string[] {
     place.refuse(`expected the absolute path of a file or folder, without "." and "..", got ${show(text)}`)
     return []
   }
+  const why = whyNoPath(text, 'Prefix')
+  if (why !== undefined && !text.includes('//')) place.warn(`no path matches ${show(text)}: ${why}`)
   if (text.includes('*')) place.warn(`* is not a wildcard in ${show(text)}; use UnderDir with the folder`)
   return [`/${names.filter((name) => name !== '').join('/')}`]
 }

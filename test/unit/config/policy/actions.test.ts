@@ -197,7 +197,7 @@ const WARNED: ReadonlyArray<readonly [action: string, want: object | undefined, 
 
 for (const [action, want, message] of WARNED) {
   test(`actions: warned of: ${action}`, () => {
-    const result = parsed(`selectors: [{matchActions: [{${action}}]}]`)
+    const result = parsed(`selectors: [{matchPIDs: [{operator: In, values: [1]}], matchActions: [{${action}}]}]`)
     assert.ok('policy' in result)
     assert.deepEqual(result.policy.hooks[0]?.selectors[0]?.actions, want)
     assert.equal(result.warnings.length, 1)

@@ -20,7 +20,22 @@ spec: {kprobes: [{call: sys_lseek}]}
   assert.ok('config' in loadConfig(config, 'c.yaml', {}))
 })
 
-const HOSTILE = ['kind: a\n---\n', '- ', 'a:\n', '{', ' ', 'kind: TracingPolicy\n', 'a-: ', '\n', '-w']
+const HOSTILE = [
+  'kind: a\n---\n',
+  '- ',
+  'a:\n',
+  '{',
+  ' ',
+  'kind: TracingPolicy\n',
+  'a-: ',
+  '\n',
+  '-w',
+  'services:\n',
+  'groups:\n',
+  ' image:\n',
+  '{"events_lost":',
+  'exporters:\n',
+]
 
 test('foreign: a hostile text is refused as a policy and as a config', () => {
   for (const line of HOSTILE) {
@@ -36,7 +51,8 @@ test('foreign: the time is linear in the size of a hostile text', () => {
   for (const line of HOSTILE) {
     const text = line.repeat((1 << 20) / line.length)
     const started = performance.now()
-    orForeign({ problems: [problem] }, text, 'c.yaml')
+    orForeign({ problems: [problem] }, text, 'c.yaml', 'config')
+    orForeign({ problems: [problem] }, text, 'c.yaml', 'policy')
     const ms = performance.now() - started
     // It takes 30 ms at most; the square of the length would take minutes.
     assert.ok(ms < 2_000, `${JSON.stringify(line)}: ${ms} ms`)

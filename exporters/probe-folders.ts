@@ -54,7 +54,7 @@ export async function probeFolders(exporters: ReadonlyArray<readonly [string, Ef
   return found.map((room) => ('device' in room ? judged(room, rooms) : room))
 }
 
-function placesOf(exporter: string, { spool, dead_letter: letters }: EffectiveExporter): Place[] {
+export function placesOf(exporter: string, { spool, dead_letter: letters }: EffectiveExporter): Place[] {
   const places: Place[] = []
   if (spool !== undefined) {
     const folder = spoolFolder(exporter, spool)

@@ -7,6 +7,8 @@ import { STDIN, readTextInput } from '../../../config/yaml/files.ts'
 import { UsageError } from '../command.ts'
 import type { Command } from '../command.ts'
 import { linesOf } from './lines.ts'
+import { linkWarnings } from './links.ts'
+import { withFiles } from './usable.ts'
 import { plural } from '../../../config/base/counts.ts'
 
 /** `ktrail check`. */
@@ -17,6 +19,8 @@ export const checkCommand: Command = async (given, terminal) => {
   const format = given.text('format') ?? 'text'
   if (format !== 'text' && (given.flag('kernel') || given.flag('probe')))
     throw new UsageError(`-o ${format} applies only to files`)
+  const strict = given.flag('strict')
+  if (strict && (given.flag('kernel') || given.flag('probe'))) throw new UsageError('--strict applies only to files')
   // Loaded when needed: only these need the addon and the exporters.
   if (given.flag('kernel')) return (await import('./kernel.ts')).checkKernel(given, terminal)
   if (given.flag('probe')) return (await import('./probe.ts')).checkProbe(given, terminal)
@@ -31,11 +35,12 @@ export const checkCommand: Command = async (given, terminal) => {
     shown.add(resolve(file))
     if (await put(checked)) wrong++
   }
-  /** Prints the lines of a file; true if it has mistakes. */
+  /** Prints the lines of a file; true if it has mistakes, or warnings that count as such. */
   const put = async (checked: Checked): Promise<boolean> => {
-    const lines = linesOf(await withKernel(checked), format)
+    const whole = await withKernel(checked)
+    const lines = linesOf(whole, format)
     if (lines !== '') await print(lines)
-    return checked.problems.length > 0
+    return whole.problems.length > 0 || (strict && whole.warnings.length > 0)
   }
   for (const place of positionals) {
     const found = place === STDIN ? [STDIN] : await namedFiles(place)
@@ -45,8 +50,9 @@ export const checkCommand: Command = async (given, terminal) => {
     }
     if (found.length === 0) await show(place, wrongFolder(place, EMPTY))
     for (const file of found) {
-      const checked =
+      const read =
         file === STDIN ? await checkRead(await readTextInput(process.stdin), file, env) : await checkFile(file, env)
+      const checked = await withFiles(read, file, env)
       await show(file, checked)
       const { policies, names } = await checkPolicies(checked, file)
       for (const each of policies) await show(each.file, each)
@@ -54,7 +60,9 @@ export const checkCommand: Command = async (given, terminal) => {
     }
   }
   const files = plural(shown.size, 'file')
-  printError(wrong === 0 ? `${files} checked, no mistakes` : `${wrong} of ${files} with mistakes`)
+  printError(
+    wrong === 0 ? `${files} checked, no mistakes` : `${wrong} of ${files} with mistakes${strict ? ' or warnings' : ''}`,
+  )
   return wrong === 0 ? 0 : EXIT_CONFIG
 }
 
@@ -63,10 +71,11 @@ async function withKernel(checked: Checked): Promise<Checked> {
   const { policy, warnings } = checked
   if (policy === undefined) return checked
   const { functionWarnings } = await import('./functions.ts')
+  const links = await linkWarnings(policy)
   // One sentence for one mistake: a name with a warning is not checked again.
   const warned = new Set(warnings.map(({ line }) => line))
   const more = (await functionWarnings(policy)).filter(({ line }) => !warned.has(line))
-  return { ...checked, warnings: [...warnings, ...more] }
+  return { ...checked, warnings: [...warnings, ...links, ...more] }
 }
 
 const EMPTY = 'the folder has no *.yaml or *.yml file; subfolders are not checked'

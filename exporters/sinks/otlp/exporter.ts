@@ -22,6 +22,7 @@ import { resourceAttributes, resourceOf } from '../../encoding/otlp/resource.ts'
 import type { LimitReason } from './loki/limits.ts'
 import { ABOUT_CREDENTIALS, REFUSAL_REASONS, verdictOf } from './outcome.ts'
 import type { Verdict } from './outcome.ts'
+import { requirePair } from '../../runtime/tls-files.ts'
 import { WatchedFiles } from '../../runtime/watched-files.ts'
 import { Pace } from './pace.ts'
 import { SinkLimits } from './loki/sink-limits.ts'
@@ -77,9 +78,7 @@ export class OtlpExporter implements Exporter {
   constructor(config: OtlpConfig, context: Pick<ExporterContext, 'nodeName' | 'env'>, deps: OtlpDeps = {}) {
     const { tls, compression, tenant } = config
     // Checked here, because environment variables may set only one.
-    if ((tls.cert_file === undefined) !== (tls.key_file === undefined)) {
-      throw new ExportError('UNUSABLE', 'tls: expected cert_file and key_file together, got one of both')
-    }
+    requirePair(tls)
     const resource = resourceOf(config, config.cluster_name, context)
     this.encoding = isJson(config) ? 'otlp_json' : 'otlp'
     this.maxConcurrency = config.concurrency.max

@@ -175,7 +175,7 @@ const WRONG: ReadonlyArray<readonly [line: string, message: RegExp, see: string]
   ['check', /^check requires at least one file or folder, --kernel or --probe$/, 'ktrail check --help'],
   [
     'check --quiet x',
-    /^no such option: --quiet; expected --format, --kernel, --probe, --config$/,
+    /^no such option: --quiet; expected --format, --strict, --kernel, --probe, --config$/,
     'ktrail check --help',
   ],
   ['check --kernel x.yaml', /^check --kernel takes no file, got "x.yaml": use --config FILE$/, 'ktrail check --help'],

@@ -51,6 +51,21 @@ const reads = (policy: string, file: string, as: string): Attack => ({
 })
 
 export const ATTACKS: readonly Attack[] = [
+  {
+    policy: 'account-tools',
+    file: '/etc/shadow',
+    does: 'chroot ${R:-/} chage -M 90 root',
+    linked: { not: 'a rename replaces a name' },
+    ordinary: { does: 'chage -l root >/dev/null' },
+  },
+  {
+    policy: 'secrets-by-tools',
+    file: '/etc/shadow',
+    as: '/usr/bin/tar',
+    does: READS,
+    inside: 'mkdir -p /usr/bin; cp /bin/busybox /usr/bin/tar; $A exec /usr/bin/tar sh -c "read line <$F"',
+    ordinary: { as: '/usr/bin/passwd', does: READS },
+  },
   appends('shadow-passwd', '/etc/passwd'),
   reads('shadow-read', '/etc/shadow', '/usr/bin/passwd'),
   appends('sudoers-pam', '/etc/sudoers'),

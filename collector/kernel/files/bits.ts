@@ -52,7 +52,7 @@ export class FilterBits {
   }
 }
 
-/** Records in the ring still have the number of a path that no policy names any more, so this many later ones are freed before it is given again. */
+/** Records in the ring may have the number of a removed path: it is used again after this many later ones were freed. */
 export const FREED_NUMBERS_KEPT = 16_384
 
 /** One number for each path that policies name, from 1 on. */

@@ -142,7 +142,7 @@ library: build ## each attack on the policies of the library, also on 5.10, and 
 	@$(SETUP)/with-node.sh node --disable-warning=ExperimentalWarning test/library/hour.ts $(KERNEL)
 	@$(SETUP)/with-node.sh node test/library/write-library.ts $(KERNEL) 5.10
 
-loki: build ## each query and alert on a real Loki, built from its Go module in minutes; writes docs/reference/loki.md: LOKI="3.5.0 3.7.6"
+loki: build ## each query and alert on a real Loki, built from its Go module in minutes; writes docs/reference/exporters/loki-queries.md: LOKI="3.5.0 3.7.6"
 	@rm -rf build/loki
 	@for version in $(or $(LOKI),3.5.0 3.7.6); do test/loki/build.sh $$version >/dev/null && KTRAIL_LOKI=$$version KTRAIL_LONG=1 \
 		$(SETUP)/with-node.sh node --disable-warning=ExperimentalWarning --test --test-concurrency=1 --test-reporter=spec \

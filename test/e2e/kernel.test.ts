@@ -106,7 +106,7 @@ describe('the kernel', { skip }, () => {
       lines(stdout, state).some((text) => found.test(text)),
       stdout,
     )
-    assert.match(stderr, /^this kernel can run ktrail: /)
+    assert.match(stderr, /^this kernel can run ktrail: /m)
   })
 
   test('check --kernel: another user than root gets the same output, with features that only root can see as unknown', async () => {

@@ -1,6 +1,6 @@
 /**
  * Dashboards, pages and alerts on a real Loki with records of the real agent: each query has data, with more files and programs than Loki allows
- * series, and each alert fires. `make loki` runs it, and writes docs/reference/loki.md from what it leaves in build/loki/.
+ * series, and each alert fires. `make loki` runs it, and writes docs/reference/exporters/loki-queries.md from what it leaves in build/loki/.
  */
 import assert from 'node:assert/strict'
 import { mkdirSync, writeFileSync } from 'node:fs'

@@ -1,4 +1,4 @@
-/** docs/reference/loki.md: what `make loki` found on real Lokis. */
+/** docs/reference/exporters/loki-queries.md: what `make loki` found on real Lokis. */
 export interface Results {
   readonly version: string
   readonly files: number
@@ -8,9 +8,9 @@ export interface Results {
   readonly alerts: readonly string[]
 }
 
-export const PAGE: URL = new URL('../../docs/reference/loki.md', import.meta.url)
+export const PAGE: URL = new URL('../../docs/reference/exporters/loki-queries.md', import.meta.url)
 /** From the page. */
-const HOW_TO = '../how-to/'
+const HOW_TO = '../../how-to/'
 export const RESULTS: URL = new URL('results.json', import.meta.url)
 
 export function pageOf(all: readonly Results[]): string {
@@ -43,7 +43,7 @@ allows 500 series in a result. Tables of dashboards show the newest records.
 ${cells(['dashboard or page', 'query', ...versions])}${cells(['---', '---', ...versions.map(() => '---')]).replaceAll(' ', '')}${rows.join('')}
 ## Alerts
 
-The rules of [deploy/loki/ktrail.rules.yaml](../../deploy/loki/ktrail.rules.yaml) in Loki's ruler.
+The rules of [deploy/loki/ktrail.rules.yaml](../../../deploy/loki/ktrail.rules.yaml) in Loki's ruler.
 
 ${cells(['alert', ...versions])}${cells(['---', ...versions.map(() => '---')]).replaceAll(' ', '')}${alerts.join('')}`
 }

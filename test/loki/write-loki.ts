@@ -1,4 +1,4 @@
-/** `node test/loki/write-loki.ts` writes results.json and docs/reference/loki.md from what the tests left in build/loki/. */
+/** `node test/loki/write-loki.ts` writes results.json and docs/reference/exporters/loki-queries.md from what the tests left in build/loki/. */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { PAGE, RESULTS, pageOf } from './page.ts'
 import type { Results } from './page.ts'

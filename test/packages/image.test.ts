@@ -106,7 +106,7 @@ test('image: the same layer each time; it runs, knows its health, and reports an
     const container = docker('create', '--network=host', IMAGE).trim()
     run('sh', ['-c', 'docker export "$0" | tar -C "$1" -x', container, folder])
     docker('rm', container)
-    // Without an option it runs with ktrail's own config.
+    // ktrail's own config prints the events.
     const own = path.join(folder, 'usr/lib/ktrail/dist/config')
     choosePolicy(path.join(own, 'ktrail.yaml'), path.join(own, 'policies'), path.join(own, 'policies'))
     const host = mkdtempSync(path.join(folder, 'host-'))
@@ -122,7 +122,16 @@ test('image: the same layer each time; it runs, knows its health, and reports an
       ['6.1', OLD_COMMAND, '-all,+sys_admin,+sys_ptrace,+syslog'],
     ] as const) {
       assert.equal(rightsOf(command), rights)
-      const events = eventsIn(kernel, folder, 'setpriv', `--bounding-set=${rights}`, '/usr/bin/ktrail', 'run')
+      const events = eventsIn(
+        kernel,
+        folder,
+        'setpriv',
+        `--bounding-set=${rights}`,
+        '/usr/bin/ktrail',
+        'run',
+        '--config',
+        '/usr/lib/ktrail/dist/config/ktrail.yaml',
+      )
       assert.match(events, /read {4}\S+ \S*\/cat \/etc\/passwd/)
     }
   } finally {

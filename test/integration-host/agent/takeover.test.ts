@@ -72,7 +72,7 @@ class Host implements AsyncDisposable {
     return this.#agents.size
   }
 
-  said(text: string): number {
+  logged(text: string): number {
     return this.earlier.log().filter(({ msg }) => msg?.includes(text)).length
   }
 
@@ -187,7 +187,7 @@ test(
     for (const { name, options, error } of UNUSABLE) {
       await t.test(name, async () => {
         for (let i = 0; i < TIMES; i++) await assert.rejects(host.next(options(folder)), error)
-        assert.equal(host.said(ASKED), 0)
+        assert.equal(host.logged(ASKED), 0)
       })
     }
     await assertWhole(host, 1)
@@ -212,7 +212,7 @@ test(
     for (let i = 0; i < TIMES; i++) {
       const archive = { spool: { dir, max_size: '16MiB' } }
       await assert.rejects(host.next({ archive }), /written by another version of ktrail, in format 2/)
-      await until('the way back', () => host.said(WENT_BACK) === i + 1)
+      await until('the way back', () => host.logged(WENT_BACK) === i + 1)
     }
     await assertWhole(host, 1 + TIMES)
   },
@@ -250,7 +250,7 @@ test('takeover: kill -9 of the successor while the earlier agent waits for its w
     const { agent, next } = await host.opening()
     await agent.kill()
     await assert.rejects(next)
-    await until('the way back', () => host.said(WENT_BACK) === i + 1)
+    await until('the way back', () => host.logged(WENT_BACK) === i + 1)
   }
   await assertWhole(host, 1 + TIMES)
 })

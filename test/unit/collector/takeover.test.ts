@@ -36,7 +36,7 @@ function access(...kernels: readonly ReplayKernel[]): string {
 }
 
 const count = ({ log }: Rig, words: string): number => log.filter(({ msg }) => String(msg).includes(words)).length
-const said = (rig: Rig, words: string): boolean => count(rig, words) > 0
+const logged = (rig: Rig, words: string): boolean => count(rig, words) > 0
 
 /** Paths of all accesses in the file of events, in its order. */
 const pathsOf = (rig: Rig): string[] =>
@@ -61,7 +61,7 @@ test('takeover: each access is in the stream, and audit finds no time in which n
   const replaced = first.agent.replaced()
   const taking = startRig(folder, { kernel: later, takesOver: true })
   // Both have attached their hooks.
-  await until('the request', () => said(first, 'another agent takes over'))
+  await until('the request', () => logged(first, 'another agent takes over'))
   while (await Promise.race([replaced.then(() => false), pause(1, true)])) paths.push(access(earlier, later))
   assert.equal(await replaced, process.pid)
   const stopped = first.agent.stop()
@@ -89,7 +89,7 @@ test('takeover: an agent that cannot start leaves the earlier one alone', async 
   const path = access(earlier)
   await until('its event', () => pathsOf(first).includes(path))
   assert.ok(first.agent.alive())
-  assert.equal(said(first, 'another agent takes over'), false)
+  assert.equal(logged(first, 'another agent takes over'), false)
 })
 
 /** A successor that leaves in a stage: before the answer, when it has the place, or without a word. */

@@ -117,7 +117,7 @@ export function setIn(tables: Tables, id: number): bigint {
 export interface PathRead {
   readonly param: number
   readonly type: string
-  readonly first: bigint
+  readonly first: readonly [bigint, bigint]
   readonly all: bigint
   readonly others: bigint
   readonly suffixes: bigint
@@ -147,7 +147,7 @@ export function pathIn({ bytes, tables }: LaidOut): PathRead {
   return {
     param: path[PATH_SCREEN.param] ?? -1,
     type: typeName(path[PATH_SCREEN.type]),
-    first: path.readBigUInt64LE(PATH_SCREEN.first),
+    first: [path.readBigUInt64LE(PATH_SCREEN.first), path.readBigUInt64LE(PATH_SCREEN.first + 8)],
     all: setIn(tables, path.readUInt32LE(PATH_SCREEN.all)),
     others: setIn(tables, path.readUInt32LE(PATH_SCREEN.others)),
     suffixes: setIn(tables, path.readUInt32LE(PATH_SCREEN.suffixes)),

@@ -49,7 +49,11 @@ function bytesAt(name: Buffer, from: number): bigint {
 
 const firstOf = (word: bigint, n: number): bigint => (n >= 8 ? word : BigInt.asUintN(8 * n, word))
 
-const firstBit = (word: bigint): bigint => BigInt.asUintN(64, word * 0x9e37_79b9_7f4a_7c15n) >> 58n
+/** `may_begin` of bpf/base/components.h. */
+function mayBegin([high, low]: readonly [bigint, bigint], word: bigint, len: number): boolean {
+  const hash = BigInt.asUintN(64, (word + BigInt(len)) * 0x9e37_79b9_7f4a_7c15n)
+  return ((high >> (hash >> 58n)) & (low >> ((hash >> 52n) & 63n)) & 1n) === 1n
+}
 
 export class ScreenModel {
   readonly #laid: LaidOut
@@ -116,7 +120,8 @@ export class ScreenModel {
     const words = names.map((name) => firstOf(bytesAt(name, 0), name.length))
     if (!shared.every(({ word, len }, i) => word === words[i] && len === names[i]?.length)) return 0n
     const next = words[shared.length]
-    if (next !== undefined && root.id !== 0 && ((first >> firstBit(next)) & 1n) === 0n) return 0n
+    const nextLen = names[shared.length]?.length ?? 0
+    if (next !== undefined && root.id !== 0 && !mayBegin(first, next, nextLen)) return 0n
     let node: EdgeTarget = root
     let found = 0n
     let level = shared.length

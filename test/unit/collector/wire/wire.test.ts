@@ -54,7 +54,7 @@ test('wire: integers have the widths that decode and layout read and write', () 
     ['wanted_value', 1, 'param type index'],
     ['screened_number', 1, 'param type'],
     ['screened_number', 4, 'sets'],
-    ['path_screen', 8, 'first'],
+    ['path_screen', 16, 'first'],
     ['path_screen', 4, 'suffix suffixes all others'],
     ['path_screen', 2, 'suffix_open'],
     ['path_screen', 1, 'param type'],

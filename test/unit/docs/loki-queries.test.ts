@@ -1,11 +1,11 @@
-/** docs/reference/loki.md has each shipped query and alert, all with data on each Loki, that of deploy/compose/ among them. */
+/** docs/reference/exporters/loki-queries.md has each shipped query and alert, all with data on each Loki, that of deploy/compose/ among them. */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { PAGE, RESULTS, pageOf } from '../../loki/page.ts'
 import type { Results } from '../../loki/page.ts'
 import { shippedQueries } from '../../loki/queries.ts'
-import { read } from './pages.ts'
+import { read } from '../support/pages.ts'
 
 const RENEW = 'run make loki'
 // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what write-loki.ts wrote

@@ -28,6 +28,7 @@ export class LastRuns {
   readonly #run: string
   readonly #log: Warn
   #noted = ''
+  #written = Promise.resolve()
   #failed = false
 
   private constructor(file: string, run: string, text: string, log: Warn) {
@@ -50,12 +51,21 @@ export class LastRuns {
     }
   }
 
-  /** Writes this run as the last of the exporters, unless they are the same as in the last write. Never rejects. */
-  async note(exporters: ReadonlyArray<Pick<NumberedExporter, 'name' | 'destination'>>): Promise<void> {
+  /** Writes this run as the last of the exporters, unless they are the same as in the last write. Resolves when it is written; never rejects. */
+  note(exporters: ReadonlyArray<Pick<NumberedExporter, 'name' | 'destination'>>): Promise<void> {
     const now = Object.fromEntries(exporters.map(({ name, destination }) => [name, destination]))
     const noted = JSON.stringify(now)
-    if (noted === this.#noted) return
-    this.#noted = noted
+    if (noted !== this.#noted) {
+      this.#noted = noted
+      this.#written = this.#write(exporters, now)
+    }
+    return this.#written
+  }
+
+  async #write(
+    exporters: ReadonlyArray<Pick<NumberedExporter, 'name'>>,
+    now: Readonly<Record<string, string>>,
+  ): Promise<void> {
     const own = Object.fromEntries(exporters.map(({ name }) => [name, this.#run]))
     const runs = { ...this.previous, ...own, [DESTINATIONS]: { ...this.destinations, ...now } }
     try {

@@ -32,6 +32,14 @@ test('last runs: a run knows the one before it, by exporter, also of an exporter
   assert.deepEqual(log.warnings, [])
 })
 
+test('last runs: the same exporters again are noted when the first write has ended', async () => {
+  using temporary = new Folder()
+  const first = await LastRuns.open(temporary.path, 'e1', logged())
+  void first.note(named('archive'))
+  await first.note(named('archive'))
+  assert.deepEqual((await LastRuns.open(temporary.path, 'e2', logged())).previous, { archive: 'e1' })
+})
+
 test('last runs: a file that cannot be used is reported, and replaced', async () => {
   using temporary = new Folder()
   const dir = temporary.path

@@ -24,27 +24,72 @@ enum files_slot {
 
 MAP(ARRAY, identified, __u32, struct identified, 1);
 
-/* Run by the agent: identifies one of its open files. 0 if it has no such file. */
+/*
+ * A file has a name below folders of these filters. Two CPUs may keep a file at once: only one inserts it, and both add to it. Not 0: no room.
+ */
+static __always_inline long keep_linked(__u64 inode, __u64 filters, const __u32 *named)
+{
+	struct identity_screen *screen = screen_of_files();
+	struct linked_news *news = news_of_links();
+	struct identity key = identity_of(inode);
+	struct linked_filters *found = bpf_map_lookup_elem(&linked, &key);
+	struct linked_filters made = {};
+	long failed = 0;
+
+	if (!screen || !news)
+		return 0;
+	made.round = screen->round;
+	if (!found || found->round == NO_ROUND) {
+		/* What another CPU adds to an earlier file's entry may go with it: the next search finds it. */
+		if (found)
+			__sync_fetch_and_add(&news->moved, 1);
+		failed = bpf_map_update_elem(&linked, &key, &made, found ? BPF_EXIST : BPF_NOEXIST);
+		found = bpf_map_lookup_elem(&linked, &key);
+	}
+	if (!found)
+		return failed;
+	__sync_fetch_and_or(&found->filters, filters);
+	found->round = screen->round;
+	add_names(found->named, named);
+	return 0;
+}
+
+/*
+ * Run by the agent: identifies one of its open files, by its descriptor. Keeps it for the filters of a folder in which the agent found it, if it
+ * has several links; they and the number of the folder's path are further arguments, or 0. Returns an enum identify_result.
+ */
 SEC("raw_tp") int file_identify(struct bpf_raw_tracepoint_args *ctx)
 {
 	__u64 files = (__u64)LOAD(task_struct, bpf_get_current_task(), files), table, file, inode;
-	__u32 fd = ctx->args[0], zero = 0;
+	__u32 fd = ctx->args[0], named[NAMED_MAX] = { ctx->args[2] }, zero = 0;
 	struct identified *to = bpf_map_lookup_elem(&identified, &zero);
 
 	if (!to || !files)
-		return 0;
+		return IDENTIFIED_NOTHING;
 	table = (__u64)LOAD(files_struct, files, fdt);
 	if (fd >= LOAD(fdtable, table, max_fds))
-		return 0;
+		return IDENTIFIED_NOTHING;
 	file = 0;
 	bpf_probe_read_kernel(&file, sizeof(file), (void *)((__u64)LOAD(fdtable, table, fd) + 8 * fd));
 	if (!file)
-		return 0;
+		return IDENTIFIED_NOTHING;
 	inode = (__u64)LOAD(file, file, f_inode);
 	to->identity = identity_of(inode);
 	to->links = LOAD(inode, inode, i_nlink);
 	to->mode = LOAD(inode, inode, i_mode);
-	return 1;
+	if (!ctx->args[1] || to->links < 2 || !keep_linked(inode, ctx->args[1], named))
+		return IDENTIFIED_FILE;
+	return IDENTIFIED_UNKEPT;
+}
+
+/* Run by the agent after a search that had room for all links of these filters. */
+SEC("raw_tp") int file_known(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct linked_news *news = news_of_links();
+
+	if (news)
+		__sync_fetch_and_and(&news->unknown, ~ctx->args[0]);
+	return 0;
 }
 
 /* judge_file as a global function, as those of base/path_text.h: a rename calls it up to eight times, and the verifier checks it once. */
@@ -57,26 +102,16 @@ __noinline int judge(__u32 slot, __u64 dentry)
 	return 0;
 }
 
-static __always_inline void keep_linked(__u64 inode, __u64 filters, const __u32 *named)
+/* keep_linked for a link or a rename: without room, all files with several links match until a search has room for them. */
+static __always_inline void keep_news(__u64 inode, __u64 filters, const __u32 *named)
 {
-	struct identity_screen *screen = screen_of_files();
 	struct linked_news *news = news_of_links();
-	struct identity key = identity_of(inode);
-	struct linked_filters *found = bpf_map_lookup_elem(&linked, &key);
-	struct linked_filters made = { .filters = filters };
 
-	if (!screen || !news)
+	if (!news)
 		return;
-	if (found && found->round != NO_ROUND) {
-		found->filters |= filters;
-		found->round = screen->round;
-		add_names(found->named, named);
-		return;
-	}
-	made.round = screen->round;
-	add_names(made.named, named);
-	if (bpf_map_update_elem(&linked, &key, &made, BPF_ANY))
-		news->unknown |= filters;
+	__sync_fetch_and_add(&news->kept, 1);
+	if (keep_linked(inode, filters, named))
+		__sync_fetch_and_or(&news->unknown, filters);
 }
 
 /* Filters of all folders above a name; adds to the names in the slot's walk. */
@@ -108,7 +143,7 @@ SEC("kprobe") int file_link(struct pt_regs *ctx)
 	filters = w->hits;
 	filters |= filters_above(LINK_SLOT, to);
 	if (filters)
-		keep_linked(inode, filters, w->named);
+		keep_news(inode, filters, w->named);
 	return 0;
 }
 
@@ -162,7 +197,7 @@ static __always_inline void moves(__u64 what, __u64 to)
 	clear_names(w->named);
 	filters = filters_above(RENAME_SLOT, to);
 	if (filters && !folder)
-		keep_linked(inode, filters, w->named);
+		keep_news(inode, filters, w->named);
 	if (folder ? filters : filters_above(RENAME_SLOT, what) & ~filters)
 		__sync_fetch_and_add(&news->moved, 1);
 }

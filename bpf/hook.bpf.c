@@ -269,9 +269,11 @@ static __always_inline int record_entry(void *ctx, __u32 slot, struct scratch *s
 	SEC("hook") int hook_left_##n(void *ctx) { return record(ctx, n, call_returns(ctx, n, frame_of(ctx), true)); } \
 	SEC("hook") int hook_deny_##n(struct pt_regs *ctx) \
 	{                                                                                                               \
-		struct scratch *s = SCREENED(on_enter, ctx, n);                                                              \
+		struct scratch *s;                                                                                      \
 		int error;                                                                                              \
                                                                                                                         \
+		forget_denial();                                                                                        \
+		s = SCREENED(on_enter, ctx, n);                                                                         \
 		if (!s)                                                                                                 \
 			return hooks[n].awaits ? call_passes(n, PT_REGS_SP(ctx)) : 0;                                   \
 		error = judge(ctx, n, s);                                                                               \

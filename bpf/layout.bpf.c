@@ -63,6 +63,7 @@ enum stack_kind layout_stack_kind;
 enum aggregate_flag layout_aggregate_flag;
 enum take_result layout_take_result;
 enum identity_limit layout_identity_limit;
+enum identify_result layout_identify_result;
 
 struct event_header layout_event_header;
 struct value layout_value;

@@ -127,10 +127,10 @@ export interface BpfObject extends Disposable {
    */
   put(map: BpfMap, index: number, program: string): void
   /**
-   * Runs a loaded program of kind `run` in this thread, with one number as its first argument. Returns the program's result
+   * Runs a loaded program of kind `run` in this thread, with at most twelve arguments: u32 as number, u64 as bigint. Returns the program's result
    * (BPF_PROG_TEST_RUN of raw tracepoint programs, Linux 5.10). Throws NativeError UNSUPPORTED, NOT_PERMITTED, NO_PROGRAM, BAD_ARGUMENT.
    */
-  run(program: string, argument: number): number
+  run(program: string, ...values: ReadonlyArray<number | bigint>): number
   /** Bytes that the kernel has reserved for the loaded programs and for the maps, but for maps with the names `others`. */
   memory(others: readonly string[]): number
   /** Unloads, like a link's `close`; its maps and links, once taken, live on until they are closed. */

@@ -25,6 +25,15 @@ static __always_inline struct denial *denial_here(void)
 	return bpf_map_lookup_elem(&denials, &zero);
 }
 
+/* At the start of each call: the override of an earlier one may not have run, as inside another program (kernel/trace/bpf_trace.c bpf_prog_active). */
+static __always_inline void forget_denial(void)
+{
+	struct denial *denial = denial_here();
+
+	if (denial)
+		denial->error = 0;
+}
+
 static __always_inline void leave_denial(struct pt_regs *ctx, __s64 error)
 {
 	struct denial *denial = denial_here();

@@ -30,6 +30,13 @@ enum identity_limit {
 	FILES_MAX = 2,          /* arguments of a function with such filters */
 };
 
+/* Results of file_identify. */
+enum identify_result {
+	IDENTIFIED_NOTHING,  /* the agent has no such file open */
+	IDENTIFIED_FILE,
+	IDENTIFIED_UNKEPT,   /* `linked` had no room for it */
+};
+
 /* 1: policies of this object have such filters. */
 const volatile __u32 asks_files = 0;
 
@@ -64,7 +71,7 @@ struct identity_name {
 
 /* Filters for a file with several links of which one is below a folder. */
 struct linked_filters {
-	__u64 filters;
+	__u64 filters;  /* bits are only added; user space replaces the entry to remove some */
 	__u64 round;  /* the last round that found it; user space removes entries of earlier rounds */
 	__u32 named[NAMED_MAX];  /* numbers of the paths of such folders; 0: no more */
 };
@@ -82,7 +89,8 @@ struct identity_screen {
 /* News from the programs of files.bpf.c for user space. */
 struct linked_news {
 	__u64 unknown;  /* as above */
-	__u64 moved;    /* renames after which user space must search for links again */
+	__u64 moved;    /* renames and links after which user space must search for links again */
+	__u64 kept;     /* links and renames that added to `linked` */
 	__u64 left[IDENTITY_WORDS];  /* numbers that are or were in `left_files`, as in struct identity_screen */
 	__u64 gone[IDENTITY_WORDS];  /* the same of `gone_files` */
 };

@@ -59,12 +59,12 @@ static __always_inline __u64 known_ancestor(void)
 	return 0;
 }
 
-/* The file that a task runs; 0: none, or it is gone. */
+/* The file that a task runs; 0: none, or it is gone. A task that ends leaves its mm first (kernel/exit.c exit_mm), which may then be another one's. */
 static __always_inline __u64 executed_file(__u64 task)
 {
-	__u64 mm = task ? (__u64)LOAD(task_struct, task, mm) : 0;
+	__u64 mm = task ? (__u64)LOAD(task_struct, task, mm) : 0, file = mm ? (__u64)LOAD(mm_struct, mm, exe_file) : 0;
 
-	return mm ? (__u64)LOAD(mm_struct, mm, exe_file) : 0;
+	return mm && (__u64)LOAD(task_struct, task, mm) == mm ? file : 0;
 }
 
 /* Takes the image that a fork of known_ancestor makes, and the conditions handed down. */

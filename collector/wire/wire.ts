@@ -267,7 +267,7 @@ export const IDENTITY_SCREEN = {
   bytes: 96,
 } as const
 export const LINKED_FILTERS = { filters: 0, round: 8, named: 16, bytes: 32 } as const
-export const LINKED_NEWS = { unknown: 0, moved: 8, left: 16, gone: 48, bytes: 80 } as const
+export const LINKED_NEWS = { unknown: 0, moved: 8, kept: 16, left: 24, gone: 56, bytes: 88 } as const
 export const EVENT_EXEC = 1
 export const EVENT_FORK = 2
 export const EVENT_EXIT = 3
@@ -494,3 +494,6 @@ export const IDENTITY_HOPS = 64
 export const IDENTITY_NAME_BYTES = 256
 export const NO_ROUND = 0
 export const FILES_MAX = 2
+export const IDENTIFIED_NOTHING = 0
+export const IDENTIFIED_FILE = 1
+export const IDENTIFIED_UNKEPT = 2

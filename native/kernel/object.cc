@@ -137,10 +137,21 @@ Napi::Value BpfObject::Run(const Napi::CallbackInfo& info) {
   if (!plan) return {};
   if (plan->kind->type != BPF_PROG_TYPE_RAW_TRACEPOINT)
     return BadArgument(env, "run", "program " + Quoted(*wanted), "kind run", std::string(plan->kind->name));
-  auto number = Uint32Of(info[1], "run", "argument of program " + Quoted(*wanted), 0, UINT32_MAX);
-  if (!number) return {};
   // The kernel requires the context of any raw tracepoint: up to twelve arguments (MAX_BPF_FUNC_ARGS).
-  uint64_t arguments[12] = {*number};
+  uint64_t arguments[12] = {};
+  if (info.Length() - 1 > std::size(arguments))
+    return BadArgument(env, "run", "arguments of program " + Quoted(*wanted), "at most 12", std::to_string(info.Length() - 1));
+  for (size_t i = 1; i < info.Length(); i++) {
+    bool lossless = true;
+    if (info[i].IsBigInt()) {
+      arguments[i - 1] = info[i].As<Napi::BigInt>().Uint64Value(&lossless);
+      if (lossless) continue;
+      return BadArgument(env, "run", "argument of program " + Quoted(*wanted), "64 bits without a sign", "another number");
+    }
+    auto number = Uint32Of(info[i], "run", "argument of program " + Quoted(*wanted), 0, UINT32_MAX);
+    if (!number) return {};
+    arguments[i - 1] = *number;
+  }
   bpf_test_run_opts options{};
   options.sz = sizeof(options);
   options.ctx_in = arguments;

@@ -24,10 +24,9 @@ import type { Constants, SharedMaps } from '../objects.ts'
 import { FilterBits, PathNumbers } from './bits.ts'
 import { WantedFiles } from './entries.ts'
 import { LinkedFiles } from './linked.ts'
-import type { WatchedFolder } from './linked.ts'
 import { Reach } from './reach.ts'
 import { Resolver, Seen, hostRoot } from './resolve.ts'
-import type { Resolved } from './resolve.ts'
+import type { Resolved, WatchedFolder } from './resolve.ts'
 import { sizesOf } from './sizes.ts'
 
 /** Most paths that one line of the log names. */
@@ -202,7 +201,11 @@ export class Files {
       this.#warn({}, 'this kernel has no security hooks: new hard links are found only at the next scan')
     }
     const object = await openObject(builtFile('files.bpf.o'), {
-      programs: [{ name: 'file_identify', kind: 'run' }, ...followers.map((name) => ({ name, kind }) as const)],
+      programs: [
+        { name: 'file_identify', kind: 'run' },
+        { name: 'file_known', kind: 'run' },
+        ...followers.map((name) => ({ name, kind }) as const),
+      ],
       constants: { rename_lock_address, mount_lock_address, asks_files: u32(1), asks_sticky: u32(1) },
       sharedMaps: { ring, cpu_state, processes },
       ...sizesOf(facts),
@@ -223,6 +226,7 @@ export class Files {
       resolver,
       readFolder: (path) => reach.ask(path, (paths, bytes) => paths.readFolder(bytes)),
       rewrite: () => this.#changes.run(() => this.#write()),
+      clearUnknown: (filters) => void object.run('file_known', filters),
       warn: this.#warn,
       nowMs: this.#nowMs,
     })

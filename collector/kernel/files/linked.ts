@@ -9,7 +9,7 @@ import { identityKey } from './entries.ts'
 import { linksBelow } from './links.ts'
 import type { Looked } from './links.ts'
 import { Unanswered } from './reach.ts'
-import type { Resolver } from './resolve.ts'
+import type { Resolver, WatchedFolder } from './resolve.ts'
 
 /**
  * Pause between two searches, for each file, folder, and file with several links: twenty times the CPU that it takes. It depends on their number,
@@ -20,14 +20,10 @@ const PAUSE_MS_A_FOLDER = 1
 const PAUSE_MS_A_LINK = 2
 /** Pause without any sign of a change. */
 const PAUSE_MS = 600_000
+/** No number of renames. */
+const NEVER = -1n
 /** Pause after a search in a folder that did not answer. */
 const UNANSWERED_PAUSE_MS = 60_000
-
-export interface WatchedFolder {
-  readonly filters: bigint
-  /** Number of its path in policies. */
-  readonly named: number
-}
 
 export interface LinkedOptions {
   readonly maps: Readonly<Record<'linked' | 'linked_news', BpfMap>>
@@ -36,6 +32,8 @@ export interface LinkedOptions {
   readonly readFolder: (path: Buffer) => Promise<FolderRead>
   /** Writes `round` and `unknown` to the kernel side. */
   readonly rewrite: () => Promise<void>
+  /** Tells the kernel side that the table has all links of these filters. */
+  readonly clearUnknown: (filters: bigint) => void
   readonly warn: (detail: object, message: string) => void
   /** Monotonic. */
   readonly nowMs: () => number
@@ -43,9 +41,6 @@ export interface LinkedOptions {
 
 const pauseMs = ({ files, folders, links }: Looked): number =>
   PAUSE_MS_A_FILE * files + PAUSE_MS_A_FOLDER * folders + PAUSE_MS_A_LINK * links
-
-const namesIn = (entry: Buffer | undefined): number[] =>
-  Array.from({ length: NAMED_MAX }, (_, i) => entry?.readUInt32LE(LINKED_FILTERS.named + 4 * i) ?? 0).filter(Boolean)
 
 export class LinkedFiles {
   readonly #options: LinkedOptions
@@ -65,6 +60,8 @@ export class LinkedFiles {
   #nextMs = 0
   #pauseMs = PAUSE_MS
   #moved = 0n
+  /** What the present search has found, by key. */
+  readonly #found = new Map<string, { readonly filters: bigint; readonly named: ReadonlySet<number> }>()
 
   constructor(options: LinkedOptions) {
     this.#options = options
@@ -81,15 +78,16 @@ export class LinkedFiles {
   lookIfMoved(): void {
     const now = this.#options.nowMs()
     if (now < this.#nextMs && !this.#again) return
-    const moved = this.#renames()
+    const { moved } = this.#news()
     if (moved === this.#moved && !this.#again && now < this.#nextMs + this.#pauseMs) return
     this.#moved = moved
     void this.look()
   }
 
-  /** Renames that may have moved links, as the kernel counts them. */
-  #renames(): bigint {
-    return this.#options.maps.linked_news.lookup(u32(0))?.readBigUInt64LE(LINKED_NEWS.moved) ?? 0n
+  /** `moved`: renames that may have moved links; `kept`: links that the kernel side has added. */
+  #news(): Record<'moved' | 'kept', bigint> {
+    const news = this.#options.maps.linked_news.lookup(u32(0)) ?? Buffer.alloc(LINKED_NEWS.bytes)
+    return { moved: news.readBigUInt64LE(LINKED_NEWS.moved), kept: news.readBigUInt64LE(LINKED_NEWS.kept) }
   }
 
   /** Starts a search. Never rejects. */
@@ -117,7 +115,8 @@ export class LinkedFiles {
     let lacking = 0n
     let hasRoom = true
     this.#pauseMs = PAUSE_MS
-    const moved = this.#renames()
+    const before = this.#news()
+    this.#found.clear()
     const looked: Looked = { files: 0, folders: 0, links: 0, unread: 0 }
     try {
       await rewrite()
@@ -135,7 +134,11 @@ export class LinkedFiles {
         await rewrite()
       }
       // If a folder moved meanwhile, the search may have missed its files; then only the next search forgets.
-      if (this.#renames() === moved) this.#forget()
+      const { moved, kept } = this.#news()
+      if (moved === before.moved) {
+        this.#forget(kept === before.kept)
+        if (hasRoom && kept === before.kept) this.#options.clearUnknown(bits & ~lacking)
+      }
       this.#known = bits & ~lacking
       if (!hasRoom) {
         const sentence = 'the table of files with several links is full: all such files match UnderDir, with a mark'
@@ -167,36 +170,37 @@ export class LinkedFiles {
 
   /** False if there is no room. */
   async #keep(path: Buffer, { filters, named }: WatchedFolder): Promise<boolean> {
-    const { maps, resolver } = this.#options
     // The file may be gone.
-    const file = await resolver.identifyPath(path).catch((error: unknown) => {
-      if (error instanceof Unanswered) throw error
-      return undefined
-    })
+    const file = await this.#options.resolver
+      .identifyPath(path, { below: { filters, named } })
+      .catch((error: unknown) => {
+        if (error instanceof Unanswered) throw error
+        return undefined
+      })
     if (file === undefined || file.links < 2 || this.#closed) return true
-    const key = identityKey(file)
-    const known = maps.linked.lookup(key)
-    const isOfRound = known?.readBigUInt64LE(LINKED_FILTERS.round) === this.round
-    const before = isOfRound ? (known?.readBigUInt64LE(LINKED_FILTERS.filters) ?? 0n) : 0n
-    const value = structBytes(LINKED_FILTERS, { filters: before | filters, round: this.round })
-    const names = isOfRound ? namesIn(known) : []
-    for (const [i, name] of [...new Set([...names, named])].slice(0, NAMED_MAX).entries()) {
-      value.writeUInt32LE(name, LINKED_FILTERS.named + 4 * i)
-    }
-    try {
-      maps.linked.update(key, value)
-      return true
-    } catch {
-      return false
-    }
+    const key = identityKey(file).toString('latin1')
+    const found = this.#found.get(key)
+    this.#found.set(key, { filters: filters | (found?.filters ?? 0n), named: new Set(found?.named).add(named) })
+    return !file.isUnkept
   }
 
-  /** Removes entries that neither this search nor the kernel has seen since the search began. */
-  #forget(): void {
+  /**
+   * Removes entries and filters that neither this search nor the kernel side has found since the search began. What the kernel side adds meanwhile may
+   * go with them: then the next search comes after the pause.
+   */
+  #forget(isQuiet: boolean): void {
     const { linked } = this.#options.maps
+    const { kept } = this.#news()
     for (const [key, value] of entriesOf(linked)) {
-      if (value.readBigUInt64LE(LINKED_FILTERS.round) < this.round) linked.delete(key)
+      const round = value.readBigUInt64LE(LINKED_FILTERS.round)
+      const found = this.#found.get(key.toString('latin1'))
+      if (round < this.round) linked.delete(key)
+      else if (isQuiet && found !== undefined && found.filters !== value.readBigUInt64LE(LINKED_FILTERS.filters)) {
+        const named = Buffer.concat([...found.named].slice(0, NAMED_MAX).map(u32))
+        linked.update(key, structBytes(LINKED_FILTERS, { filters: found.filters, round, named }))
+      }
     }
+    if (this.#news().kept !== kept) this.#moved = NEVER
   }
 
   close(): void {

@@ -10,7 +10,7 @@ import type { BpfMap, BpfObject } from '../../../native/types.ts'
 import { fullPatience } from '../../../config/base/time/in-time.ts'
 import type { Patience } from '../../../config/base/time/in-time.ts'
 import { u32 } from '../../wire/bytes.ts'
-import { IDENTIFIED, IDENTITY } from '../../wire/wire.ts'
+import { IDENTIFIED, IDENTIFIED_NOTHING, IDENTIFIED_UNKEPT, IDENTITY } from '../../wire/wire.ts'
 import type { FileIdentity } from './entries.ts'
 import { Unanswered } from './reach.ts'
 import type { Reach } from './reach.ts'
@@ -24,6 +24,15 @@ const S_IFDIR = 0o040000
 export interface Identified extends FileIdentity {
   readonly links: number
   readonly isFolder: boolean
+  /** The kernel side had no room for it. */
+  readonly isUnkept: boolean
+}
+
+/** A folder of filters. */
+export interface WatchedFolder {
+  readonly filters: bigint
+  /** Number of its path in policies. */
+  readonly named: number
 }
 
 /** A path of a policy as it is now. */
@@ -76,9 +85,10 @@ export class Resolver {
     this.#identified = object.map('identified')
   }
 
-  /** The identity of a file that the agent has open. */
-  identify(fd: number): Identified | undefined {
-    if (this.#object.run('file_identify', fd) !== 1) return undefined
+  /** The identity of a file that the agent has open. `below`: folders in which it was found; the kernel side keeps it if it has several links. */
+  identify(fd: number, below: WatchedFolder = { filters: 0n, named: 0 }): Identified | undefined {
+    const result = this.#object.run('file_identify', fd, below.filters, below.named)
+    if (result === IDENTIFIED_NOTHING) return undefined
     const found = this.#identified.lookup(u32(0))
     if (found === undefined) return undefined
     return {
@@ -87,14 +97,18 @@ export class Resolver {
       generation: found.readUInt32LE(IDENTIFIED.identity + IDENTITY.generation),
       links: found.readUInt32LE(IDENTIFIED.links),
       isFolder: (found.readUInt32LE(IDENTIFIED.mode) & S_IFMT) === S_IFDIR,
+      isUnkept: result === IDENTIFIED_UNKEPT,
     }
   }
 
   /** `identify` by path. Rejects with NativeError if there is none, and with Unanswered. */
-  async identifyPath(path: string | Buffer, patience?: Patience): Promise<Identified | undefined> {
+  async identifyPath(
+    path: string | Buffer,
+    { patience, below }: { readonly patience?: Patience; readonly below?: WatchedFolder } = {},
+  ): Promise<Identified | undefined> {
     const fd = await this.#reach.find(path, patience)
     try {
-      return this.identify(fd)
+      return this.identify(fd, below)
     } finally {
       await this.#reach.release(path, fd)
     }
@@ -141,7 +155,7 @@ export class Resolver {
   /** Undefined if nothing is there; rejects with Unanswered. */
   async #known(path: string, patience: Patience, why?: (error: NativeError) => void): Promise<Identified | undefined> {
     try {
-      return await this.identifyPath(path, patience)
+      return await this.identifyPath(path, { patience })
     } catch (error) {
       if (!(error instanceof NativeError)) throw error
       why?.(error)

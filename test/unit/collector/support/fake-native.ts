@@ -225,7 +225,7 @@ export class FakeObject implements BpfObject {
   }
 
   /** Answers for files.bpf.c (identity of an open file of the agent) and for aggregate.bpf.c (count of an aggregate). */
-  run(program: string, fd: number): number {
+  run(program: string, ...[fd]: ReadonlyArray<number | bigint>): number {
     this.#native.call(`run ${program}`)
     this.#program(program)
     if (program === 'aggregate_take') {
@@ -234,7 +234,8 @@ export class FakeObject implements BpfObject {
       if (taken !== undefined && taken !== 'later') asked.set(hex(u32(0)), taken)
       return taken === undefined ? TAKE_NONE : taken === 'later' ? TAKE_LATER : TAKE_DONE
     }
-    const found = this.#native.identify(fd)
+    if (program !== 'file_identify') return 0
+    const found = this.#native.identify(Number(fd))
     if (found === undefined) return 0
     this.#state('identified').entries.set(hex(u32(0)), found)
     return 1

@@ -1,4 +1,7 @@
-/** Hard links of watched folders: the links that a search finds or forgets. The kernel is a map in memory; the files are real. */
+/**
+ * Hard links of watched folders: the links that a search finds or forgets. The kernel is maps in memory, and `keep` below is its keep_linked; the
+ * files are real.
+ */
 import assert from 'node:assert/strict'
 import { linkSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -8,8 +11,8 @@ import { identityKey } from '../../../../../collector/kernel/files/entries.ts'
 import { LinkedFiles } from '../../../../../collector/kernel/files/linked.ts'
 import { linksBelow } from '../../../../../collector/kernel/files/links.ts'
 import { Unanswered } from '../../../../../collector/kernel/files/reach.ts'
-import type { Identified } from '../../../../../collector/kernel/files/resolve.ts'
-import { IDENTITY, LINKED_FILTERS, LINKED_NEWS } from '../../../../../collector/wire/wire.ts'
+import type { Identified, WatchedFolder } from '../../../../../collector/kernel/files/resolve.ts'
+import { IDENTITY, LINKED_FILTERS, LINKED_NEWS, NAMED_MAX } from '../../../../../collector/wire/wire.ts'
 import { openPathWorker } from '../../../../../native/index.ts'
 import type { BpfMap, FolderRead } from '../../../../../native/types.ts'
 
@@ -63,7 +66,7 @@ class FakeMap {
 
 function identify(path: string | Buffer): Identified {
   const { ino, dev, nlink } = statSync(path)
-  return { ino: BigInt(ino), dev, generation: 0, links: nlink, isFolder: false }
+  return { ino: BigInt(ino), dev, generation: 0, links: nlink, isFolder: false, isUnkept: false }
 }
 
 function made(
@@ -74,6 +77,8 @@ function made(
   map: FakeMap
   news: FakeMap
   warnings: string[]
+  /** Arguments of file_known. */
+  cleared: bigint[]
   writes: () => number
   /** Folders whose file system does not answer. */
   silent: Set<string>
@@ -81,18 +86,42 @@ function made(
   pass: (ms: number) => void
 } {
   const [map, news] = [new FakeMap(room), new FakeMap()]
-  const warnings: string[] = []
+  const [warnings, cleared]: [string[], bigint[]] = [[], []]
   const silent = new Set<string>()
   let [writes, nowMs] = [0, 1000]
   const linked = new LinkedFiles({
     maps: { linked: map as unknown as BpfMap, linked_news: news as unknown as BpfMap },
-    resolver: { identifyPath: (path) => (during(news), Promise.resolve(identify(path))) },
+    resolver: {
+      identifyPath: (path, { below } = {}) => {
+        during(news)
+        const file = identify(path)
+        return Promise.resolve({ ...file, isUnkept: below !== undefined && !keep(map, file, below, linked.round) })
+      },
+    },
+    clearUnknown: (filters) => void cleared.push(filters),
     readFolder: (path) => (silent.has(path.toString()) ? Promise.reject(new Unanswered('silent')) : readFolder(path)),
     rewrite: () => Promise.resolve(void writes++),
     warn: (_, message) => warnings.push(message),
     nowMs: () => nowMs,
   })
-  return { linked, map, news, warnings, silent, writes: () => writes, pass: (ms) => void (nowMs += ms) }
+  return { linked, map, news, warnings, cleared, silent, writes: () => writes, pass: (ms) => void (nowMs += ms) }
+}
+
+/** keep_linked of bpf/files.bpf.c. False: no room. */
+function keep(map: FakeMap, file: Identified, { filters, named }: WatchedFolder, round: bigint): boolean {
+  if (file.links < 2) return true
+  const key = identityKey(file)
+  const entry = map.lookup(key) ?? Buffer.alloc(LINKED_FILTERS.bytes)
+  entry.writeBigUInt64LE(entry.readBigUInt64LE(LINKED_FILTERS.filters) | filters, LINKED_FILTERS.filters)
+  entry.writeBigUInt64LE(round, LINKED_FILTERS.round)
+  const names = Array.from({ length: NAMED_MAX }, (_, i) => entry.readUInt32LE(LINKED_FILTERS.named + 4 * i))
+  const at = names.findIndex((name) => name === 0 || name === named)
+  if (at >= 0) entry.writeUInt32LE(named, LINKED_FILTERS.named + 4 * at)
+  try {
+    return map.update(key, entry)
+  } catch {
+    return false
+  }
 }
 
 const filtersOf = (map: FakeMap, path: string): bigint | undefined =>
@@ -273,4 +302,76 @@ test('linked: filters of a folder that does not answer match every file with sev
   await linked.look()
   assert.ok(writes() > before)
   assert.deepEqual([filtersOf(map, behind), linked.unknown], [1n, 0n])
+})
+
+/** `kept` of the kernel's news. */
+function countKept(news: FakeMap, kept: bigint): void {
+  const seen = Buffer.alloc(LINKED_NEWS.bytes)
+  seen.writeBigUInt64LE(kept, LINKED_NEWS.kept)
+  news.update(Buffer.alloc(4), seen)
+}
+
+test('linked: a file below folders of two filters keeps both during each search, and loses one when its name there has gone', async () => {
+  const [one, two] = [join(top, 'pair-one'), join(top, 'pair-two')]
+  mkdirSync(one)
+  mkdirSync(two)
+  const file = put(join(one, 'f'))
+  linkSync(file, join(two, 'f'))
+  linkSync(file, join(top, 'pair-outside'))
+  const seen: Array<bigint | undefined> = []
+  const { linked, map } = made(undefined, () => void seen.push(filtersOf(map, file)))
+  linked.follow(
+    new Map([
+      [one, { filters: 1n, named: 7 }],
+      [two, { filters: 4n, named: 8 }],
+    ]),
+  )
+  await linked.look()
+  seen.length = 0
+  await linked.look()
+  assert.deepEqual([seen, filtersOf(map, file)], [[5n, 5n], 5n])
+  unlinkSync(join(two, 'f'))
+  await linked.look()
+  assert.equal(filtersOf(map, file), 1n)
+  const entry = map.lookup(identityKey(identify(file)))
+  assert.deepEqual([entry?.readUInt32LE(LINKED_FILTERS.named), entry?.readUInt32LE(LINKED_FILTERS.named + 4)], [7, 0])
+})
+
+test('linked: what the kernel side adds during a search stays; the next search without news forgets, and clears what had no room', async () => {
+  const folder = join(top, 'added')
+  mkdirSync(folder)
+  const file = put(join(folder, 'f'))
+  linkSync(file, join(top, 'added-outside'))
+  let kept = 0n
+  let isAdding = true
+  const { linked, map, news, cleared } = made(undefined, () => {
+    if (!isAdding) return
+    keep(map, identify(file), { filters: 8n, named: 9 }, linked.round)
+    countKept(news, ++kept)
+  })
+  linked.follow(new Map([[folder, { filters: 1n, named: 7 }]]))
+  await linked.look()
+  assert.deepEqual([filtersOf(map, file), cleared], [9n, []])
+  isAdding = false
+  await linked.look()
+  assert.deepEqual([filtersOf(map, file), cleared], [1n, [1n]])
+})
+
+test('linked: a link that the kernel side adds while a search forgets others is searched again after the pause', async () => {
+  const folder = join(top, 'late')
+  mkdirSync(folder)
+  const gone = put(join(folder, 'gone'))
+  linkSync(gone, join(top, 'late-kept'))
+  const { linked, map, news, writes, pass } = made()
+  linked.follow(new Map([[folder, { filters: 1n, named: 7 }]]))
+  await linked.known(10_000)
+  unlinkSync(gone)
+  const remove = map.delete
+  Object.assign(map, { delete: (key: Uint8Array) => (countKept(news, 1n), remove(key)) })
+  await linked.look()
+  const before = writes()
+  pass(60_000)
+  linked.lookIfMoved()
+  assert.ok(writes() > before)
+  await linked.look()
 })

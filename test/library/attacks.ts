@@ -36,11 +36,13 @@ const READS = 'read line <$F || :'
 const DPKG = '/usr/bin/dpkg'
 const LOGROTATE = '/usr/sbin/logrotate'
 export const SERVER = '/usr/local/sbin/php-fpm'
+const MOUNTED = 'the guest mounts the folder, so the path of a dentry begins below it'
 const TOKENS = '/run/secrets/kubernetes.io/serviceaccount'
-const appends = (policy: string, file: string, as: string = DPKG): Attack => ({
+const appends = (policy: string, file: string, as: string = DPKG, notLinked?: string): Attack => ({
   policy,
   file,
   does: APPENDS,
+  ...(notLinked !== undefined && { linked: { not: notLinked } }),
   ordinary: { as, does: APPENDS },
 })
 const reads = (policy: string, file: string, as: string): Attack => ({
@@ -55,6 +57,7 @@ export const ATTACKS: readonly Attack[] = [
     policy: 'account-tools',
     file: '/etc/shadow',
     does: 'chroot ${R:-/} chage -M 90 root',
+    old: { not: MOUNTED },
     linked: { not: 'a rename replaces a name' },
     ordinary: { does: 'chage -l root >/dev/null' },
   },
@@ -104,6 +107,9 @@ export const ATTACKS: readonly Attack[] = [
     ordinary: { as: DPKG, does: READS },
   },
   appends('systemd-units', '/etc/systemd/system/own.service'),
+  appends('user-units', '/home/user/.config/systemd/user/own.service', DPKG, 'matched by a part of the path'),
+  appends('python-startup', '/usr/local/lib/python3.11/dist-packages/own.pth', DPKG, 'matched by the end of the path'),
+  appends('git-hooks', '/home/user/work/.git/hooks/post-commit', DPKG, 'matched by a part of the path'),
   appends('init-scripts', '/etc/init.d/own'),
   appends('shell-profiles', '/root/.bashrc'),
   appends('package-sources', '/etc/apt/sources.list'),
@@ -130,7 +136,7 @@ export const ATTACKS: readonly Attack[] = [
     policy: 'links-to-secrets',
     file: '/etc/gshadow',
     does: 'ln $F $F-$$',
-    old: { not: 'the guest mounts /etc, so the path of a dentry begins below it' },
+    old: { not: MOUNTED },
     ordinary: { does: ': >/tmp/other; ln /tmp/other /tmp/other-$$' },
   },
   {
@@ -145,6 +151,7 @@ export const ATTACKS: readonly Attack[] = [
     policy: 'log-tampering',
     file: '/var/log/wtmp',
     does: 'rm $F; echo x >$F',
+    old: { not: MOUNTED },
     ordinary: { does: APPENDS },
   },
   {
@@ -273,6 +280,15 @@ export const ATTACKS: readonly Attack[] = [
     does: APPENDS,
     linked: { not: 'procfs has no hard links' },
     ordinary: { does: READS },
+  },
+  {
+    policy: 'kernel-helpers',
+    file: '/proc/sys/kernel/modprobe',
+    as: '/usr/sbin/sysctl',
+    does: APPENDS,
+    linked: { not: 'procfs has no hard links' },
+    inside: { not: 'the program of the host' },
+    ordinary: { as: '/usr/lib/systemd/systemd-sysctl', does: APPENDS },
   },
   appends('kernel-parameters', '/etc/sysctl.d/own.conf'),
   appends('runtime-config', '/etc/docker/daemon.json'),

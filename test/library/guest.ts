@@ -1,14 +1,21 @@
 /** A guest whose folders may be changed, and the shells of an attack: on the host and in a container. */
-import { execFileSync, spawnSync } from 'node:child_process'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import { chownSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { BUSYBOX, containerRoot } from '../e2e/support/runc.ts'
 import { freshFolder } from '../e2e/support/agent.ts'
 import { makeProgram } from '../support/programs.ts'
 import { SERVER } from './attacks.ts'
 import type { Attack } from './attacks.ts'
+import { FOLDERS, MAKES } from './ways.ts'
+import type { User, Ways } from './ways.ts'
 
 const PROGRAM = '/usr/local/bin/attack'
+const WAY = '/run/way'
+/** The user of ways, who has /home/user. */
+const USER = 1000
+/** Ways that a container does not have, by their mark. */
+const NONE = '/tmp/none'
 /** The host's root in the container. */
 export const HOST = '/host'
 
@@ -43,17 +50,26 @@ export function mountsSince(): Disposable {
   }
 }
 
-/** Before an agent starts. Returns the programs of `ordinary` that this machine does not have. */
-export function prepare(attacks: readonly Attack[]): ReadonlySet<string> {
+/** The server of the guest's root has a descriptor for each file in the guest's memory. The agent's search for links would use up all that it has. */
+export function forgetsFiles(): Disposable {
+  const loop = spawn('sh', ['-c', 'while sleep 3; do echo 2 >/proc/sys/vm/drop_caches; done'], { stdio: 'ignore' })
+  return { [Symbol.dispose]: () => void loop.kill() }
+}
+
+/** Before an agent starts. Returns the programs of `ordinary` and `programs` that this machine does not have. */
+export function prepare(attacks: readonly Attack[], programs: readonly string[]): ReadonlySet<string> {
   bash(OWN_FOLDERS)
   makeProgram('library/attack', PROGRAM)
+  makeProgram('library/way', WAY)
+  bash(`mkdir -p /home/user; chown ${USER} /home/user; echo x >/home/user/is-setuid; chmod 4755 /home/user/is-setuid`)
   for (const { file, absent, linked, prepare: own } of attacks) {
     for (const made of [absent === true ? [] : [file], typeof linked === 'string' ? [linked] : []].flat())
       bash(`mkdir -p ${dirname(made)}; [ -e ${made} ] || echo x >${made}`)
     if (own !== undefined) bash(own)
   }
   const missing = new Set<string>()
-  for (const program of new Set(attacks.flatMap(({ as = [], ordinary }) => [as, ordinary.as ?? []].flat()))) {
+  const all = [...programs, ...attacks.flatMap(({ as = [], ordinary }) => [as, ordinary.as ?? []].flat())]
+  for (const program of new Set(all)) {
     if (program.startsWith('/usr/local/')) bash(`mkdir -p ${dirname(program)}; cp /bin/bash ${program}`)
     else if (existsSync(program)) bash(`mount --bind /bin/bash ${program}`)
     else missing.add(program)
@@ -91,6 +107,7 @@ export function runsInside(all: ReadonlyArray<{ readonly commands: string; reado
   const at = freshFolder('container')
   const root = containerRoot(at)
   makeProgram('library/attack', join(root, 'attack'))
+  makeProgram('library/way', join(root, 'way'))
   const lines = all.map(({ commands, file }) => {
     const variables = Object.entries(shell(file, HOST)).map(([name, value]) => `${name}=${quoted(value)}`)
     return `env ${variables.join(' ')} ${BUSYBOX} sh -ec ${quoted(commands)} || { echo failed: ${quoted(commands)} ${quoted(file)}; code=1; }`
@@ -115,6 +132,61 @@ export function runsInside(all: ReadonlyArray<{ readonly commands: string; reado
 }
 
 const CAPABILITIES =
-  'CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_ADMIN SETFCAP SETGID SETUID SYS_ADMIN SYS_CHROOT SYS_MODULE SYS_PTRACE SYS_RAWIO SYS_RESOURCE'.split(
+  'CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL MKNOD NET_ADMIN SETFCAP SETGID SETUID SYS_ADMIN SYS_CHROOT SYS_MODULE SYS_PTRACE SYS_RAWIO SYS_RESOURCE'.split(
     ' ',
   )
+
+export interface Try {
+  readonly row: Ways
+  readonly way: string
+  readonly user: User
+  /** Stands among the arguments of the process. */
+  readonly mark: string
+}
+
+/** Gives the user the file with its folders in the home. */
+function owned(file: string): void {
+  if (!file.startsWith('/home/user/')) return
+  if (existsSync(file)) chownSync(file, USER, USER)
+  owned(dirname(file))
+}
+
+/** The arguments of way.c for one try, whose files are made ready. */
+function ready({ row, way, user, mark }: Try): string[] {
+  const file = row.file.replace('%', `${way}-${user}`)
+  const spare = join(row.beside, `spare-${row.policy}-${way}-${user}`)
+  if (!file.startsWith('/proc/')) {
+    const parent = dirname(file)
+    mkdirSync(FOLDERS.has(way) ? dirname(parent) : parent, { recursive: true })
+    if (FOLDERS.has(way)) rmSync(parent, { recursive: true, force: true })
+    else if (MAKES.has(way)) rmSync(file, { force: true })
+    else if (file !== row.beside) writeFileSync(file, 'x\n')
+    if (user === 'user') owned(file)
+  }
+  const [from, to] = user === 'chroot' ? [row.beside, ''] : ['', user === 'container' ? HOST : '']
+  const seen = (path: string): string => to + path.slice(from.length)
+  return [way, seen(file), seen(spare), String(user === 'user' ? USER : 0), user === 'chroot' ? row.beside : '/', mark]
+}
+
+/** Tries ways on the host, or in one container. Returns the marks of those that this kernel, file system or user does not have. */
+export function tries(all: readonly Try[]): ReadonlySet<string> {
+  const inside = all.filter(({ user }) => user === 'container')
+  rmSync(NONE, { force: true })
+  const none = all.filter(({ user }) => user !== 'container').filter((each) => runsWay(WAY, ready(each)) === 2)
+  const commands = (each: Try): string =>
+    `/way ${ready(each).join(' ')} || { [ $? = 2 ] && echo ${each.mark} >>${HOST}${NONE}; }`
+  if (inside.length > 0) runsInside(inside.map((each) => ({ commands: commands(each), file: '' })))
+  const absent = existsSync(NONE) ? readFileSync(NONE, 'utf8').trim().split('\n') : []
+  return new Set([...none.map(({ mark }) => mark), ...absent])
+}
+
+/** A way that an excepted program starts. */
+export function triesAs(as: string, each: Try): void {
+  runsWay(as, ['-ec', `${WAY} ${ready(each).join(' ')}; :`])
+}
+
+function runsWay(program: string, words: readonly string[]): number {
+  const { status, stderr, error } = spawnSync(program, words, { encoding: 'utf8' })
+  if (status === 0 || status === 2) return status
+  throw new Error(`${program} ${words.join(' ')} ended with ${status}: ${stderr}`, { cause: error })
+}

@@ -2,6 +2,7 @@
 import { readFileSync, readdirSync } from 'node:fs'
 import { basename } from 'node:path'
 import { parse } from 'yaml'
+import { WAYS, WORDS } from './ways.ts'
 
 const FOLDER = new URL('../../config/policies/library/', import.meta.url)
 export const PAGE: URL = new URL('../../docs/reference/library.md', import.meta.url)
@@ -16,11 +17,16 @@ type Attacks = Readonly<Record<string, Partial<Readonly<Record<Way, string>>>>>
 export const BY_NAME = 'matched by name on this kernel'
 export const LEFT_OUT = 'left out on this kernel'
 
+/** By policy, way and user: `yes`, `no`, or `none`. The way `excepted` has excepted programs: `hidden` or `reported`. */
+type Tried = Readonly<Record<string, Readonly<Record<string, Readonly<Record<string, string>>>>>>
+
 export interface Results {
   readonly kernel: string
   readonly attacks: Attacks
+  /** Absent until they have run. */
+  readonly ways?: Tried
   /** On a kernel without bpf_loop. */
-  readonly old?: { readonly kernel: string; readonly attacks: Attacks }
+  readonly old?: { readonly kernel: string; readonly attacks: Attacks; readonly ways?: Tried }
   /** Absent until the hour has run with the present policies. */
   readonly hour?: {
     readonly actions: readonly string[]
@@ -104,6 +110,72 @@ function hourOf({ hour }: Results): string[] {
   ]
 }
 
+type Try = Readonly<{ way: string; user: string; result: string }>
+
+const triesOf = (ways: Tried, policy: string): Try[] =>
+  Object.entries(ways[policy] ?? {})
+    .filter(([way]) => way !== 'excepted')
+    .flatMap(([way, users]) => Object.entries(users).map(([user, result]) => ({ way, user, result })))
+
+const missedOf = (tries: readonly Try[]): string => {
+  const missed = Map.groupBy(
+    tries.filter(({ result }) => result === 'no'),
+    ({ way }) => way,
+  )
+  return [...missed].map(([way, by]) => `${WORDS[way]} (${by.map(({ user }) => user).join(', ')})`).join('; ') || '–'
+}
+
+/** On a kernel without bpf_loop, only the policies that need none are tried. */
+function oldWaysOf({ old }: Results): string[] {
+  const { ways, kernel } = old ?? {}
+  if (ways === undefined) return []
+  const tries = Object.keys(ways).map((policy) => ({ policy, all: triesOf(ways, policy) }))
+  const missed = tries.flatMap(({ policy, all }) => (missedOf(all) === '–' ? [] : [`- ${policy}: ${missedOf(all)}`]))
+  const count = (result: string): number =>
+    tries.flatMap(({ all }) => all).filter((each) => each.result === result).length
+  return [
+    `On Linux ${kernel}, policies that match by name there see fewer ways. The other ${tries.length} policies of this table report`,
+    `${count('yes')} ways and miss ${count('no')}:`,
+    '',
+    ...missed,
+    '',
+  ]
+}
+
+/** Ways to change what a policy watches: how many are reported, and which are not. */
+function waysOf(results: Results): string[] {
+  const { ways } = results
+  if (ways === undefined) return []
+  const rows = [...new Set(WAYS.map(({ policy }) => policy))].toSorted().map((policy) => {
+    const all = triesOf(ways, policy)
+    const count = (result: string): number => all.filter((each) => each.result === result).length
+    const programs = Object.entries(ways[policy]?.['excepted'] ?? {}).map(([program, is]) => `\`${program}\`: ${is}`)
+    const cells = [count('yes'), count('no'), count('none'), missedOf(all), programs.join(', ') || '–']
+    return `| ${[policy, ...cells].join(' | ')} |`
+  })
+  return [
+    '## Ways around',
+    '',
+    'Each way to change what a policy watches, by root, in a chroot of a folder above, from a container, and by a user in',
+    'the own home: `test/library/ways.ts` has the list. The other policies watch what programs read or do; `make coverage`',
+    'tries [those ways](coverage.md). *Not here*: the file system (tmpfs), the kernel or the user does not have the way.',
+    '',
+    'The last column has a change by a program that an excepted one starts. **hidden**: an intruder who has the rights',
+    'can use such a program. Changes by the excepted program itself are always hidden: a package with a script of its own, a',
+    'configuration of logrotate with `postrotate`. An exception is a path: root can bind another program over it, and a',
+    'container may have its own there. The head of each policy names its exceptions.',
+    '',
+    '| policy | reported | missed | not here | missed ways | started by an excepted program |',
+    '|---|--:|--:|--:|---|---|',
+    ...rows,
+    '',
+    'No policy reports a write by a descriptor that was opened before the policy was loaded. Mounts over a file or folder',
+    'of the system are reported by mounts-over-system alone.',
+    '',
+    ...oldWaysOf(results),
+  ]
+}
+
 export function pageOf(results: Results): string {
   const names = policyNames().toSorted()
   return [
@@ -122,6 +194,7 @@ export function pageOf(results: Results): string {
     '|---|---|---|---|---|---|---|---|---|--:|',
     ...names.map((name) => row(name, results)),
     '',
+    ...waysOf(results),
     ...hourOf(results),
   ].join('\n')
 }

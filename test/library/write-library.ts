@@ -3,7 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { PAGE, RESULTS, pageOf } from './page.ts'
 import type { Results } from './page.ts'
 
-const [attacks, old, hour] = ['attacks', 'old-attacks', 'hour'].map((name) => {
+const [attacks, old, hour, ways, oldWays] = ['attacks', 'old-attacks', 'hour', 'ways', 'old-ways'].map((name) => {
   const file = new URL(`../../build/library/${name}.json`, import.meta.url)
   return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : undefined
 })
@@ -11,7 +11,10 @@ const [, , kernel = '', oldKernel = ''] = process.argv
 const results: Results = {
   kernel,
   attacks,
-  ...(old !== undefined && { old: { kernel: oldKernel, attacks: old } }),
+  ...(ways !== undefined && { ways }),
+  ...(old !== undefined && {
+    old: { kernel: oldKernel, attacks: old, ...(oldWays !== undefined && { ways: oldWays }) },
+  }),
   ...(hour !== undefined && { hour }),
 }
 writeFileSync(RESULTS, `${JSON.stringify(results, undefined, 2)}\n`)

@@ -40,7 +40,7 @@ static __always_inline long keep_linked(__u64 inode, __u64 filters, const __u32 
 		return 0;
 	made.round = screen->round;
 	if (!found || found->round == NO_ROUND) {
-		/* What another CPU adds to an earlier file's entry may go with it: the next search finds it. */
+		/* Filters that another CPU adds to an earlier file's entry may go with it: the next search finds them. */
 		if (found)
 			__sync_fetch_and_add(&news->moved, 1);
 		failed = bpf_map_update_elem(&linked, &key, &made, found ? BPF_EXIST : BPF_NOEXIST);

@@ -60,7 +60,7 @@ export class LinkedFiles {
   #nextMs = 0
   #pauseMs = PAUSE_MS
   #moved = 0n
-  /** What the present search has found, by key. */
+  /** Files that the present search has found, by key. */
   readonly #found = new Map<string, { readonly filters: bigint; readonly named: ReadonlySet<number> }>()
 
   constructor(options: LinkedOptions) {
@@ -185,8 +185,8 @@ export class LinkedFiles {
   }
 
   /**
-   * Removes entries and filters that neither this search nor the kernel side has found since the search began. What the kernel side adds meanwhile may
-   * go with them: then the next search comes after the pause.
+   * Removes entries and filters that neither this search nor the kernel side has found since the search began. Filters that the kernel side
+   * adds meanwhile may go with them: then the next search comes after the pause.
    */
   #forget(isQuiet: boolean): void {
     const { linked } = this.#options.maps

@@ -66,7 +66,8 @@ exporters: { archive: { type: file, path: ${at('events.jsonl')}, envelope: true,
     lines: () =>
       readFileSync(at('events.jsonl'), 'utf8')
         .split('\n')
-        .filter((line) => line !== '')
+        // Behind the last end is nothing, or a line that is being written.
+        .slice(0, -1)
         .map((line) => JSON.parse(line)),
     [Symbol.asyncDispose]: async () => void (await agent.stop()),
   }

@@ -3,6 +3,8 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
+import { TestAgent, cannotReplay } from '../../e2e/support/agent.ts'
 import { LineFile } from '../../e2e/support/line-file.ts'
 import { RawAgent } from '../../e2e/support/raw.ts'
 import { lostIn } from '../../e2e/support/record.ts'
@@ -67,3 +69,16 @@ test('agent losses: after a stop the loss records of both files cover every even
   assert.equal(lostIn(linesOf(narrow.path)), all - passed + kernel, 'in the file with the rate limit')
   assert.equal(lostIn(linesOf(events)), all - passed + kernel, 'in the file without')
 })
+
+/** Milliseconds of stops; the smallest is as short as a process can make it. */
+for (const stopMs of [0, 1_000]) {
+  test(`agent losses: a stop by SIGSTOP of ${stopMs} ms is reported`, { skip: cannotReplay() }, async () => {
+    await using agent = await TestAgent.start({ replayed: true })
+    process.kill(agent.pid, 'SIGSTOP')
+    if (stopMs > 0) await pause(stopMs)
+    process.kill(agent.pid, 'SIGCONT')
+    await agent.until('its loss record', () => lostIn(agent.lines()) === 1)
+    const found = agent.log().filter(({ msg }) => /^tampering: the agent: it was stopped for up to /.test(String(msg)))
+    assert.equal(found.length, 1)
+  })
+}

@@ -3,7 +3,13 @@ import { ClientError } from '../../api/client.ts'
 import { Watches } from '../../proto/ktrail/watches_pb.js'
 import type { GetEventsResponse } from '../../proto/tetragon/events_pb.js'
 import type { Arguments, Terminal } from '../command.ts'
+import { plural } from '../format.ts'
 import { clientOf } from '../server.ts'
+
+/** Without an agent, the attempt has failed by then. */
+const CONNECTED_MS = 200
+const SHOWN_MS = 10_000
+const CALLS = /"call":"\w+"/g
 
 export interface Watch {
   /** `limited`: what every kernel can do. */
@@ -39,26 +45,42 @@ export async function throughAgent(
     if (!(error instanceof ClientError && error.noAgent) || given.text('server') !== undefined) throw error
     terminal.printError('ktrail: no agent runs here: starting one for this command')
     const { withOwnAgent } = await import('./own-agent.ts')
-    await withOwnAgent(run, signals)
+    using starting = shown('starting an agent', SHOWN_MS, terminal)
+    await withOwnAgent(() => (starting[Symbol.dispose](), run()), signals)
   }
 }
 
 /** Needs a running agent. */
-export async function watchWith(watch: Watch, given: Arguments, { printError }: Terminal): Promise<void> {
+export async function watchWith(watch: Watch, given: Arguments, terminal: Terminal): Promise<void> {
   using client = await clientOf(given)
   const attempt = async (limited: boolean): Promise<void> => {
     const yaml = await watch.policy(limited)
     const request = { yaml, estimate: watch.estimate === true }
-    const messages = client.stream(Watches.method.watch, request, undefined, watch.end)
-    await watch.events(eventsOf(messages, () => watch.opened(limited)))
+    const functions = new Set(yaml.match(CALLS)).size
+    using attaching = request.estimate
+      ? undefined
+      : shown(`attaching to ${plural(functions, 'function')}…`, CONNECTED_MS, terminal)
+    const opened = (): void => {
+      attaching?.[Symbol.dispose]()
+      watch.opened(limited)
+    }
+    await watch.events(eventsOf(client.stream(Watches.method.watch, request, undefined, watch.end), opened))
   }
   try {
     await attempt(watch.limited)
   } catch (error) {
     if (watch.limited || !(error instanceof ClientError) || error.code !== 'FAILED_PRECONDITION') throw error
-    printError(`ktrail: ${watch.lacks}: ${error.message}`)
+    terminal.printError(`ktrail: ${watch.lacks}: ${error.message}`)
     await attempt(true)
   }
+}
+
+/** Says what the command waits for, after `afterMs`, and then with the time every SHOWN_MS, until it is disposed of. */
+function shown(text: string, afterMs: number, { printError }: Terminal): Disposable {
+  const first = setTimeout(printError, afterMs, `ktrail: ${text}`)
+  let ms = 0
+  const timer = setInterval(() => printError(`ktrail: still ${text} ${(ms += SHOWN_MS) / 1000} s`), SHOWN_MS)
+  return { [Symbol.dispose]: () => (clearTimeout(first), clearInterval(timer)) }
 }
 
 /** An empty message says that the policy is attached. Events of its first functions can come before it. */

@@ -59,6 +59,8 @@ export class FakeKernel implements PolicyKernel<FakeAttached> {
   readonly tries: string[] = []
   /** Error of a change that adds this policy. */
   refuse: (policy: Policy) => Error | undefined = () => undefined
+  /** A change that adds policies waits for it. */
+  busy: Promise<void> = Promise.resolve()
   /** Error of a change that removes this policy. */
   keep: (policy: Policy) => Error | undefined = () => undefined
   /** Action counts for the selectors of policies added from now on. */
@@ -85,6 +87,7 @@ export class FakeKernel implements PolicyKernel<FakeAttached> {
     this.together = Math.max(this.together, ++this.#running)
     try {
       await setImmediate()
+      if (add.length > 0) await this.busy
     } finally {
       this.#running--
     }

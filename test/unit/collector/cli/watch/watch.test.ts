@@ -104,6 +104,52 @@ test('watch: a killed command takes its policies with it', async () => {
   await until('the policy is removed', () => rig.kernel.names.length === 0)
 })
 
+for (const end of ['SIGINT', 'SIGTERM', 'SIGKILL', 'the end of the agent'] as const) {
+  test(`watch: while the agent is busy it names what it waits for; ${end} leaves nothing`, async () => {
+    await using rig = await Rig.start()
+    const busy = Promise.withResolvers<void>()
+    rig.kernel.busy = busy.promise
+    const child = spawn(KTRAIL, ['watch', FILE, '--server', `unix://${rig.path}`], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    let stderr = ''
+    child.stderr.on('data', (data: Buffer) => (stderr += data.toString()))
+    const exited = once(child, 'exit')
+    await until('the wait', () => /^ktrail: attaching to \d+ functions…$/m.test(stderr))
+    await until('the request', () => rig.kernel.tries.length === 1)
+    assert.doesNotMatch(stderr, /Ctrl-C ends/)
+    if (end !== 'the end of the agent') {
+      child.kill(end)
+      assert.deepEqual(await exited, [null, end])
+      busy.resolve()
+      await until('the removal', () => rig.kernel.tries.some((change) => change.startsWith('-')))
+    } else {
+      const stopped = rig.api[Symbol.asyncDispose]()
+      assert.equal((await exited)[0], 1, stderr)
+      busy.resolve()
+      await stopped
+    }
+    const policies = (): number => rig.policies.list().length + rig.kernel.names.length
+    await until('no policy', () => policies() === 0 && rig.api.readers.count === 0)
+  })
+}
+
+test('watch: a long wait is shown again, with its time', async (t) => {
+  await using rig = await Rig.start()
+  const busy = Promise.withResolvers<void>()
+  rig.kernel.busy = busy.promise
+  t.mock.timers.enable({ apis: ['setInterval'] })
+  const ended = typed(['watch', FILE, '--server', `unix://${rig.path}`])
+  await until('the request', () => rig.kernel.tries.length === 1)
+  t.mock.timers.tick(10_000)
+  busy.resolve()
+  await until('the command watches', () => rig.kernel.names.some((name) => name.endsWith('-more')))
+  t.mock.timers.tick(60_000)
+  await rig.delivery.stop(0)
+  const { stderr } = await ended
+  assert.equal(stderr.match(/^ktrail: still attaching to \d+ functions… after \d+ s$/gm)?.length, 1, stderr)
+})
+
 test('watch: a kernel without identity is watched by name, and the command says what that misses', async () => {
   await using rig = await Rig.start()
   const isByName = ({ hooks }: ReturnType<typeof policyOf>): boolean =>

@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { realpathSync } from 'node:fs'
 import { constants } from 'node:os'
 import { setTimeout } from 'node:timers/promises'
 import { toEvent } from '../../api/events/to-event.ts'
@@ -20,6 +21,9 @@ import { Tally } from './tally.ts'
  * terminal ends only the command, because an exec resets traps.
  */
 const SHELL = `trap : INT TERM QUIT HUP; read -r _ <&3 || exit 1; exec 3<&-; "$@"; exec "$0" -c "exit $?"`
+const SHELL_FILE = realpathSync('/bin/sh')
+/** The arguments of the shell's last image. Its other images have the files of the command's builtins, and `exec`. */
+const LAST = /^-c "?exit \d+"?$/
 /** Equal calls are counted for a second before their event comes. */
 const SETTLED_MS = 1_500
 /** Longest wait for the mark, which can be lost. */
@@ -114,7 +118,10 @@ class Traced {
     if (event?.type !== 'process_kprobe') return
     this.#lastEvent = performance.now()
     if (event.process.pid !== this.pid) this.tally.add(event)
-    else if (event.hook.functionName === 'security_bprm_check') this.#marked = true
+    else if (LAST.test(event.process.arguments)) this.#marked = true
+    else if (event.args.some((argument) => argument.kind === 'file' && argument.path === SHELL_FILE)) {
+      if (event.hook.functionName === 'security_bprm_check') this.#marked = true
+    } else this.tally.add(event)
   }
 
   /** Resolves when no traced process is left and no event has come for a while. A process is known by its first event. */

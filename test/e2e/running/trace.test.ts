@@ -65,3 +65,28 @@ test(
     rmSync(FOLDER, { recursive: true })
   },
 )
+
+test('trace: files of builtins are those of the shell, and its own are left out', { skip: cannotRun() }, async () => {
+  const folder = '/tmp/ktrail-builtin'
+  mkdirSync(folder)
+  writeFileSync(`${folder}/in`, 'x\n')
+  const { code, stdout } = await ktrail(
+    ['trace', '-o', 'json', '--', 'eval', `read line < ${folder}/in; echo "$line$line" > ${folder}/out; exit 4`],
+    { ms: 240_000 },
+  )
+  assert.equal(code, 4, stdout)
+  const { processes } = JSON.parse(stdout) as Answer
+  assert.deepEqual(
+    processes
+      .flatMap(({ files }) => files.map(({ path, read, write }) => [path, read.bytes, write.bytes]))
+      // The path of a created file begins at its file system.
+      .filter(([path]) => path !== '/ktrail-builtin/out')
+      .toSorted(),
+    [
+      [`${folder}/in`, 2, 0],
+      [`${folder}/out`, 0, 3],
+    ],
+    stdout,
+  )
+  rmSync(folder, { recursive: true })
+})

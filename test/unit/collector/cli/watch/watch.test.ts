@@ -147,7 +147,7 @@ test('watch: a long wait is shown again, with its time', async (t) => {
   t.mock.timers.tick(60_000)
   await rig.delivery.stop(0)
   const { stderr } = await ended
-  assert.equal(stderr.match(/^ktrail: still attaching to \d+ functions… after \d+ s$/gm)?.length, 1, stderr)
+  assert.equal(stderr.match(/^ktrail: still attaching to \d+ functions… \d+ s$/gm)?.length, 1, stderr)
 })
 
 test('watch: a kernel without identity is watched by name, and the command says what that misses', async () => {

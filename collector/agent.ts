@@ -38,6 +38,8 @@ export interface AgentOptions {
   readonly stop: AbortSignal
   /** Takes the place of an agent that runs: watches first, then asks that one to stop. */
   readonly takesOver?: boolean
+  /** Runs for one command, and leaves its place to an agent that stays. */
+  readonly temporary?: boolean
   /** Default: the kernel of this host. */
   readonly source?: KernelSource
 }
@@ -103,6 +105,6 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   telemetry.announce({ http, grpc })
   // Hooks of container runtimes hold up the start of a container.
   if (pods !== undefined || config.containers !== undefined) void api.load()
-  const running = { lock, ingest, line, delivery, telemetry, policies, folder, sources, reloader, ...records, log }
+  const running = { lock, ingest, line, delivery, telemetry, policies, folder, sources, api, reloader, ...records, log }
   return new Running(running, undo.move())
 }

@@ -14,6 +14,7 @@ export interface Place {
 export interface PlaceOptions extends Pick<DeliveryOptions, 'nodeName' | 'log' | 'configFile'> {
   readonly source: Pick<KernelSource, 'lock'>
   readonly takesOver?: boolean
+  readonly temporary?: boolean
   readonly stop: AbortSignal
 }
 
@@ -24,11 +25,11 @@ export interface PlaceOptions extends Pick<DeliveryOptions, 'nodeName' | 'log' |
 export async function takePlace(
   undo: AsyncDisposableStack,
   exporters: Config['exporters'],
-  { source, takesOver = false, stop, ...context }: PlaceOptions,
+  { source, takesOver = false, temporary = false, stop, ...context }: PlaceOptions,
 ): Promise<Place> {
   const options = { ...context, compressors: { gzip, zstd } }
   if (takesOver) await checkDelivery(exporters, options)
-  const lock = undo.use(await source.lock(takesOver))
+  const lock = undo.use(await source.lock(takesOver, temporary))
   const delivery = undo.use(await startDelivery(exporters, options, AbortSignal.any([stop, lock.lost])))
   await lock.confirm()
   return { lock, delivery }

@@ -3,6 +3,7 @@ import { bootTime } from '../native/index.ts'
 import { setTimeout as pause } from 'node:timers/promises'
 import { systemClock } from '../config/base/time/clock.ts'
 import { waitAtMost } from '../config/base/time/deadline.ts'
+import type { Api } from './api/api.ts'
 import type { Delivery } from './delivery/delivery.ts'
 import type { Log } from './host/log.ts'
 import type { Lock, Successor } from './host/sockets/lock.ts'
@@ -16,7 +17,8 @@ import type { RunRecords } from './telemetry/run-records.ts'
 import type { Telemetry } from './telemetry/telemetry.ts'
 
 export interface RunningParts {
-  readonly lock: Pick<Lock, 'asked'>
+  readonly lock: Pick<Lock, 'asked'> & Disposable
+  readonly api: Pick<Api, 'leave' | 'readers'>
   readonly ingest: Pick<Ingest, 'atNs'>
   readonly runRecords: Pick<RunRecords, 'until'>
   readonly beginRun: AgentRecords['beginRun']
@@ -38,9 +40,10 @@ const IN_FLIGHT_MS = 50
 const IN_FLIGHT_NS = BigInt(IN_FLIGHT_MS) * 1_000_000n
 /** Time for a successor to open its exporters: a large spool takes seconds. */
 const CONFIRM_MS = 30_000
+const CLIENT_MS = 50
 
 /** The part that commands use. */
-export type RunningAgent = Pick<Running, 'failed' | 'replaced' | 'alive' | 'stop' | 'hurry' | 'reopen' | 'reload'>
+export type RunningAgent = Pick<Running, keyof Running>
 
 export class Running {
   /** Rejects if the agent cannot continue; call `stop` then. */
@@ -73,6 +76,16 @@ export class Running {
       this.#handingOver = undefined
       log.error({ pid: successor.pid }, 'the other agent did not take over, and this one goes on')
     }
+  }
+
+  /** Resolves when this temporary agent has left lock and addresses to another one. Its clients stay, and it waits for the first. */
+  async left(): Promise<void> {
+    const { lock, telemetry, api } = this.#parts
+    await lock.asked()
+    while (api.readers.count === 0 && this.#ending === undefined) await pause(CLIENT_MS)
+    await telemetry[Symbol.asyncDispose]()
+    api.leave()
+    lock[Symbol.dispose]()
   }
 
   /**

@@ -37,6 +37,11 @@ export class Api implements AsyncDisposable {
     await this.#listener?.load()
   }
 
+  /** Listens no more; present clients stay. */
+  leave(): void {
+    this.#listener?.listener.close()
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.listening?.[Symbol.asyncDispose]()
   }

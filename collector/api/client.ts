@@ -44,6 +44,8 @@ export class ApiClient implements Disposable {
     this.#client = new Client(address, secure, {
       'grpc.max_receive_message_length': MAX_ANSWER_BYTES,
       'grpc.enable_channelz': 0,
+      // Else it uses the connection of another client, to an agent that no longer has the address.
+      'grpc.use_local_subchannel_pool': 1,
     })
   }
 

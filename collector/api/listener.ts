@@ -3,7 +3,7 @@
  * connects, since most agents never have one, or by `load`.
  */
 import { createServer } from 'node:net'
-import type { Socket } from 'node:net'
+import type { Server, Socket } from 'node:net'
 import type { Address } from '../../config/base/addresses.ts'
 import { systemClock } from '../../config/base/time/clock.ts'
 import { waitAtMost } from '../../config/base/time/deadline.ts'
@@ -36,7 +36,7 @@ const GOODBYE_MS = 500
 
 export class ApiListener implements AsyncDisposable {
   readonly #options: ListenerOptions
-  readonly #listener = createServer((socket) => void this.#connected(socket))
+  readonly listener: Server = createServer((socket) => void this.#connected(socket))
   /** Oldest first, with their peers. */
   readonly #open = new Map<Socket, string>()
   /** Open calls by peer. */
@@ -52,7 +52,7 @@ export class ApiListener implements AsyncDisposable {
   /** Listens until disposed. Throws CollectorError LISTEN_FAILED with the address. */
   static async start(options: ListenerOptions): Promise<ApiListener> {
     const listener = new ApiListener(options)
-    listener.address = await listenAt(listener.#listener, options.address, 'server.grpc')
+    listener.address = await listenAt(listener.listener, options.address, 'server.grpc')
     return listener
   }
 
@@ -94,7 +94,7 @@ export class ApiListener implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const closed = new Promise<void>((resolve) => this.#listener.close(() => resolve()))
+    const closed = new Promise<void>((resolve) => this.listener.close(() => resolve()))
     const connections = await this.#loading?.catch(() => undefined)
     connections?.drain(GOODBYE_MS)
     await waitAtMost(closed, GOODBYE_MS, systemClock)

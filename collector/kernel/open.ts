@@ -17,8 +17,8 @@ import type { Kernel } from './port.ts'
 export interface KernelSource {
   /** Throws CollectorError if no agent can run here. */
   check(): void
-  /** Makes the agent the only one. If it `takesOver`, another one hands over; else it is refused. Rejects with CollectorError. */
-  lock(takesOver: boolean): Promise<Lock>
+  /** Makes the agent the only one. If it `takesOver`, another one hands over; else only a `temporary` one does. Rejects with CollectorError. */
+  lock(takesOver: boolean, temporary: boolean): Promise<Lock>
   facts(log: Pick<Log, 'debug' | 'info'>): Promise<KernelFacts>
   /** Loads and attaches the programs that every agent has. Rejects with NativeError. */
   open(config: Config, facts: KernelFacts, workloads: WorkloadSource, log: Log): Promise<Kernel>
@@ -26,7 +26,7 @@ export interface KernelSource {
 
 export const HOST_KERNEL: KernelSource = {
   check: () => checkHost(hasBtf),
-  lock: (takesOver) => (takesOver ? takeOver() : takeLock()),
+  lock: (takesOver, temporary) => (takesOver ? takeOver() : takeLock(undefined, temporary)),
   facts: readFacts,
   open: openKernel,
 }

@@ -206,6 +206,8 @@ export class Telemetry implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#listening.map((each) => each[Symbol.asyncDispose]()))
-    await this.#token?.[Symbol.asyncDispose]()
+    const token = this.#token
+    this.#token = undefined
+    await token?.[Symbol.asyncDispose]()
   }
 }

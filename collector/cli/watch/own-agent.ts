@@ -12,14 +12,25 @@ const CONFIG = JSON.stringify({
   exporters: { none: { type: 'stdout' } },
 })
 
+export interface OwnAgent {
+  /** Resolves when it has left its place to an agent that stays. */
+  readonly left: Promise<void>
+  /** Stops after a while. The command goes on without it, and signals end the command. */
+  replaced(afterMs: number): void
+}
+
 /** Runs `use` while an agent runs; the `signals` stop the agent. Rejects if it cannot start, or fails. */
-export async function withOwnAgent<T>(use: () => Promise<T>, signals: readonly NodeJS.Signals[]): Promise<T> {
+export async function withOwnAgent(
+  use: (own: OwnAgent) => Promise<void>,
+  signals: Iterable<NodeJS.Signals>,
+): Promise<void> {
   const loaded = configOrThrow(loadConfig(CONFIG, 'config of ktrail watch', {}))
   const agent = await startAgent({
     loaded: { ...loaded, config: { ...loaded.config, exporters: {} } },
     configFile: '',
     log: createLog({ level: 'error', format: 'text' }),
     stop: new AbortController().signal,
+    temporary: true,
   })
   const stop = (signal: NodeJS.Signals): void => {
     // The terminal shows ^C, and the shell its prompt behind it.
@@ -27,8 +38,15 @@ export async function withOwnAgent<T>(use: () => Promise<T>, signals: readonly N
     void agent.stop()
   }
   for (const signal of signals) process.once(signal, stop)
+  const own: OwnAgent = {
+    left: agent.left(),
+    replaced: (afterMs) => {
+      for (const signal of signals) process.off(signal, stop)
+      setTimeout(() => void agent.stop(), afterMs)
+    },
+  }
   try {
-    return await Promise.race([use(), agent.failed])
+    await Promise.race([use(own), agent.failed])
   } finally {
     await agent.stop()
   }

@@ -5,6 +5,8 @@ import type { GetEventsResponse } from '../../proto/tetragon/events_pb.js'
 import type { Arguments, Terminal } from '../command.ts'
 import { plural } from '../format.ts'
 import { clientOf } from '../server.ts'
+import { continued } from './continued.ts'
+import type { OwnAgent } from './own-agent.ts'
 
 /** Without an agent, the attempt has failed by then. */
 const CONNECTED_MS = 200
@@ -26,15 +28,17 @@ export interface Watch {
   readonly signals: readonly NodeJS.Signals[]
   /** The policy is counted, and does nothing else. */
   readonly estimate?: boolean
+  /** Goes on with an agent that takes the place of the command's own. Else its own stays: another one does not know the past of processes. */
+  readonly changesAgent?: boolean
 }
 
 export function watchThrough(watch: Watch, given: Arguments, terminal: Terminal): Promise<void> {
-  return throughAgent(() => watchWith(watch, given, terminal), watch.signals, given, terminal)
+  return throughAgent((own) => watchWith(watch, given, terminal, own), watch.signals, given, terminal)
 }
 
 /** Runs `run`, and again with an agent of the command's own if none runs. */
 export async function throughAgent(
-  run: () => Promise<void>,
+  run: (own?: OwnAgent) => Promise<void>,
   signals: Watch['signals'],
   given: Arguments,
   terminal: Terminal,
@@ -46,12 +50,12 @@ export async function throughAgent(
     terminal.printError('ktrail: no agent runs here: starting one for this command')
     const { withOwnAgent } = await import('./own-agent.ts')
     using starting = shown('starting an agent', SHOWN_MS, terminal)
-    await withOwnAgent(() => (starting[Symbol.dispose](), run()), signals)
+    await withOwnAgent((own) => (starting[Symbol.dispose](), run(own)), signals)
   }
 }
 
-/** Needs a running agent. */
-export async function watchWith(watch: Watch, given: Arguments, terminal: Terminal): Promise<void> {
+/** Needs a running agent, which may be the command's `own`. */
+export async function watchWith(watch: Watch, given: Arguments, terminal: Terminal, own?: OwnAgent): Promise<void> {
   using client = await clientOf(given)
   const attempt = async (limited: boolean): Promise<void> => {
     const yaml = await watch.policy(limited)
@@ -64,7 +68,13 @@ export async function watchWith(watch: Watch, given: Arguments, terminal: Termin
       attaching?.[Symbol.dispose]()
       watch.opened(limited)
     }
-    await watch.events(eventsOf(client.stream(Watches.method.watch, request, undefined, watch.end), opened))
+    const events = eventsOf(client.stream(Watches.method.watch, request, undefined, watch.end), opened)
+    if (own === undefined || watch.changesAgent !== true) return void (await watch.events(events))
+    const later = async function* (end: AbortSignal, attached: () => void): AsyncGenerator<GetEventsResponse> {
+      using other = await clientOf(given)
+      yield* eventsOf(other.stream(Watches.method.watch, request, undefined, end), attached)
+    }
+    await watch.events(continued(events, later, own, terminal))
   }
   try {
     await attempt(watch.limited)

@@ -28,6 +28,7 @@ export const watchCommand: Command = async (given, terminal) => {
       terminal.printError(`ktrail: watching ${names}${byName ? ' by name' : ''}; Ctrl-C ends`),
     events: (messages: AsyncIterable<GetEventsResponse>) => printEvents(messages, lineOf, terminal),
     signals: ['SIGINT', 'SIGTERM'],
+    changesAgent: true,
   } as const
   await watchThrough(watch, given, terminal)
   return 0

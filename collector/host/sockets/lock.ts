@@ -6,7 +6,8 @@
  *   successor: opens them: "ready"    holder: detaches, releases the lock, end
  *   successor: takes the lock
  *
- * Without "ready" in time, the holder ends the connection and goes on.
+ * Without "ready" in time, the holder ends the connection and goes on. An agent that does not take over sends "go first PID". A temporary agent
+ * releases the lock at either request, as soon as its command reads events; any other one refuses.
  */
 import { once } from 'node:events'
 import { connect, createServer } from 'node:net'
@@ -21,13 +22,15 @@ import { answers, listenOnPath } from './unix-socket.ts'
  * instead of a pid file: the kernel releases it when its owner ends, also after kill -9.
  */
 const PATH = '/run/ktrail/lock'
-const REQUEST = /^take over (\d{1,10})\n$/
+const REQUEST = /^(take over|go first) (\d{1,10})\n$/
 const ANSWER = /^since (\d{1,19})\n$/
 const READY = 'ready\n'
 /** The holder does not hand over now. */
 const NO = 'no\n'
 const MOST_CHARACTERS = 64
 const REQUEST_MS = 5_000
+/** Time for a temporary agent to start, and for its command to read events. */
+const TEMPORARY_MS = 30_000
 /** Longer than any grace of the holder that a service manager waits for. */
 const HOLDER_MS = 150_000
 
@@ -39,7 +42,7 @@ export interface Lock extends Disposable {
   readonly lost: AbortSignal
   /** The exporters are open. Resolves when this agent is the only one; rejects with CollectorError ALREADY_RUNNING. */
   confirm(): Promise<void>
-  /** Resolves to the next agent that asks for the place of this one. Before this call, such an agent is refused. */
+  /** Resolves to the next agent that asks for the place of this one. Before this call, such an agent is refused; of a temporary one, it waits. */
   asked(): Promise<Successor>
 }
 
@@ -51,9 +54,18 @@ export interface Successor {
   refuse(): void
 }
 
-/** Takes the lock; rejects with CollectorError ALREADY_RUNNING. */
-export async function takeLock(path: string = PATH): Promise<Lock> {
-  const taken = await take(path, 'another ktrail agent runs on this host')
+/** Takes the lock, also from a `temporary` agent, unless this is one. Rejects with CollectorError ALREADY_RUNNING. */
+export async function takeLock(path: string = PATH, temporary: boolean = false): Promise<Lock> {
+  const busy = 'another ktrail agent runs on this host'
+  const taken = await take(path, busy, temporary).catch(async (error: unknown) => {
+    if (temporary) throw error
+    const holder = connect(path).on('error', () => {})
+    holder.write(`go first ${process.pid}\n`)
+    const word = await lineOf(holder, TEMPORARY_MS)
+    holder.destroy()
+    if (word === NO || (await staysLocked(path))) throw error
+    return take(path, busy)
+  })
   return { ...taken, since: undefined, lost: new AbortController().signal, confirm: async () => {} }
 }
 
@@ -123,16 +135,18 @@ async function staysLocked(path: string): Promise<boolean> {
 }
 
 /** `busy`: the error if another agent holds it. */
-async function take(path: string, busy: string): Promise<Disposable & Pick<Lock, 'asked'>> {
+async function take(path: string, busy: string, temporary = false): Promise<Disposable & Pick<Lock, 'asked'>> {
   /** The connection of the agent that is to take over. */
   let current: Socket | undefined
   let onAsked: ((successor: Successor) => void) | undefined
+  const first = Promise.withResolvers<Successor>()
+  if (temporary) onAsked = first.resolve
   const server = createServer((socket) => {
     socket.on('error', () => {})
     void lineOf(socket, REQUEST_MS).then((text) => {
-      const pid = REQUEST.exec(text)?.[1]
+      const [, words, pid] = REQUEST.exec(text) ?? []
       if (pid === undefined) socket.destroy()
-      else if (onAsked === undefined || current !== undefined) socket.end(NO)
+      else if (onAsked === undefined || current !== undefined || (words === 'go first' && !temporary)) socket.end(NO)
       else {
         current = socket.once('close', () => (current = undefined))
         onAsked(successorOf(socket, Number(pid)))
@@ -151,7 +165,7 @@ async function take(path: string, busy: string): Promise<Disposable & Pick<Lock,
   }
   server.unref()
   return {
-    asked: () => new Promise((resolve) => (onAsked = resolve)),
+    asked: () => (temporary ? first.promise : new Promise((resolve) => (onAsked = resolve))),
     [Symbol.dispose]: () => {
       server.close()
       current?.end()

@@ -37,7 +37,7 @@ const idle = new ReplayKernel({ facts: factsOf(6, 12), symbols: SYMBOLS })
 /** Has the facts of this host, and a kernel that attaches nothing. */
 const source: KernelSource = {
   check: () => {},
-  lock: (takesOver) => idle.source.lock(takesOver),
+  lock: (takesOver, temporary) => idle.source.lock(takesOver, temporary),
   facts: async (log) => {
     done('exporters')
     hasBtf()

@@ -93,6 +93,8 @@ export interface AgentOptions {
   readonly module?: string
   /** On a kernel that plays the programs of `runs`, on any host (test/support/kernel/host-agent.ts). */
   readonly replayed?: boolean
+  /** More words of `ktrail run`. */
+  readonly flags?: readonly string[]
   /** A replayed agent on whose host this one starts, to take over; its stream is of real times. */
   readonly takesOver?: TestAgent
   /** Called when the process has been started, long before it is ready. */
@@ -248,7 +250,7 @@ export class TestAgent implements AsyncDisposable {
     const beside = ['nsenter', '-m', '-t', `${takesOver?.pid}`, process.execPath, ...launchOf().flags, HOST_AGENT]
     const [program, ...words] = this.#replayed
       ? commandLine([configFile, ...(takesOver ? ['--takeover'] : [])], options, takesOver ? beside : REPLAYED)
-      : commandLine(['run', '--config', configFile], options)
+      : commandLine(['run', '--config', configFile, ...(options.flags ?? [])], options)
     this.#child = spawn(program, words, {
       stdio: ['ignore', out, err, ...(this.#replayed ? (['ipc'] as const) : [])],
       env: { ...process.env, ...options.env },

@@ -99,8 +99,8 @@ process.on('message', (message: number | Program) => {
 process.channel?.unref()
 Object.assign(HOST_KERNEL, {
   ...kernel.source,
-  lock: async (takesOver: boolean): Promise<Lock> => {
-    const lock = await kernel.source.lock(takesOver)
+  lock: async (takesOver: boolean, temporary: boolean): Promise<Lock> => {
+    const lock = await kernel.source.lock(takesOver, temporary)
     const { asked } = lock
     if (process.env['KTRAIL_STOPS'] === 'opening') process.kill(process.pid, 'SIGSTOP')
     if (process.env['KTRAIL_STOPS'] !== 'asked') return lock

@@ -69,9 +69,9 @@ export class ReplayKernel implements Kernel, KernelPrograms {
   get source(): KernelSource {
     return {
       check: () => {},
-      lock: async (takesOver) => {
+      lock: async (takesOver, temporary) => {
         const { lockPath } = this.#options
-        if (lockPath !== undefined) return takesOver ? takeOver(lockPath) : takeLock(lockPath)
+        if (lockPath !== undefined) return takesOver ? takeOver(lockPath) : takeLock(lockPath, temporary)
         return {
           since: undefined,
           lost: new AbortController().signal,

@@ -24,6 +24,9 @@ export interface Rig extends AsyncDisposable {
 export interface RigOptions {
   readonly kernel?: ReplayKernel
   readonly takesOver?: boolean
+  readonly temporary?: boolean
+  /** The API listens at its socket in the folder. */
+  readonly api?: boolean
 }
 
 /** A kernel without records. Agents with the same `lockPath` are on the same host. */
@@ -34,7 +37,7 @@ export function newKernel(lockPath?: string): ReplayKernel {
 /** Starts an agent whose files are in `folder`. */
 export async function startRig(
   folder: Folder,
-  { kernel = newKernel(), takesOver = false }: RigOptions = {},
+  { kernel = newKernel(), takesOver = false, temporary = false, api = false }: RigOptions = {},
 ): Promise<Rig> {
   const at = (name: string): string => folder.at(name)
   for (const name of ['policies', 'proc', 'proc/1']) mkdirSync(at(name), { recursive: true })
@@ -47,7 +50,7 @@ export async function startRig(
     `policies: [${at('policies')}]
 procfs: ${at('proc')}
 state_dir: ${at('state')}
-server: { http: "unix://${at('http.sock')}", grpc: disabled }
+server: { http: "unix://${at('http.sock')}", grpc: ${api ? `"unix://${at('grpc.sock')}"` : 'disabled'} }
 exporters: { archive: { type: file, path: ${at('events.jsonl')}, envelope: true, batch: { max_wait: 10ms } } }
 `,
   )
@@ -57,7 +60,7 @@ exporters: { archive: { type: file, path: ${at('events.jsonl')}, envelope: true,
   const logger = pino({ level: 'info' }, { write: (line) => void log.push(JSON.parse(line)) })
   const { source } = kernel
   const stop = new AbortController().signal
-  const agent = await startAgent({ loaded, configFile, log: logger, stop, source, takesOver })
+  const agent = await startAgent({ loaded, configFile, log: logger, stop, source, takesOver, temporary })
   return {
     kernel,
     agent,

@@ -172,11 +172,14 @@ test('lock: what a client sends is bounded, and only the right words ask for the
     'take over \n',
     'take over 12345678901\n',
     'take over 1',
+    'go first \n',
+    'go first 1\n',
+    'go 1\n',
     `take over ${'1'.repeat(1 << 20)}`,
     '\n',
   ]) {
     const client = connect(folder.at('lock'))
-    client.on('error', () => {})
+    client.on('error', () => {}).resume()
     client.end(words)
     await new Promise((resolve) => client.once('close', resolve))
     assert.equal(isAsked, false, words.slice(0, 40))

@@ -24,6 +24,7 @@ const code = await live(
     log.info('ready')
     return {
       failed: new Promise<never>(() => undefined),
+      left: () => new Promise<never>(() => undefined),
       replaced: () => new Promise<never>(() => undefined),
       alive: () => true,
       stop: async () => {

@@ -98,7 +98,7 @@ test('crds: the definitions accept all policies of the library, as kubectl gets 
       assert.match(metadata.name, SUBDOMAIN)
       assert.deepEqual(Object.keys(metadata), ['name', 'annotations'])
       for (const [key, value] of Object.entries(metadata.annotations)) {
-        assert.match(key, /^ktrail\.dev\/[a-z-]+$/)
+        assert.match(key, /^ktrail\.(dev|one-of)\/[a-z-]+$/)
         assert.equal(typeof value, 'string', `${metadata.name}: ${key}`)
       }
       return metadata.name

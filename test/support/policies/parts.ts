@@ -1,5 +1,5 @@
 /**
- * The parts of config/policies/parts/, expanded in a policy of the library. A policy has a line such as
+ * The parts of test/support/policies/parts/, expanded in a policy of the library. A policy has a line such as
  *
  *   # Parts content, names of "a scheduled job": ...
  *
@@ -12,7 +12,7 @@ import { readFileSync } from 'node:fs'
 import { isScalar, isSeq, parse, parseDocument, visit } from 'yaml'
 import type { Node } from 'yaml'
 
-export const PARTS: URL = new URL('../../../config/policies/parts/', import.meta.url)
+export const PARTS: URL = new URL('parts/', import.meta.url)
 const MARKER = /^ {4}# Parts ([a-z, ]+) of "([^"]+)": .*\n/m
 const COLUMNS = 120
 const HIDDEN = '          matchActions: [{ action: NoPost }]'

@@ -1,4 +1,4 @@
-/** `node test/support/policies/write-parts.ts` writes the parts of each policy of the library from config/policies/parts/. */
+/** `node test/support/policies/write-parts.ts` writes the parts of each policy of the library from test/support/policies/parts/. */
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { expand } from './parts.ts'
 

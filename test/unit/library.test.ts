@@ -22,6 +22,8 @@ const HOOKS_MAX = 12
 const PATHS_MAX = 400
 /** Most events of the default bundle in the ordinary hour. */
 const ORDINARY_MAX = 20
+/** In the list of administration: 20 and one, because five are reads of the passwords by Perl, which would else be hidden from intruders, too. */
+const ADMINISTRATION_MAX = 21
 
 interface Document {
   readonly apiVersion: string
@@ -77,7 +79,7 @@ for (const name of names) {
   })
 }
 
-test('library: the parts of each policy are as config/policies/parts/ has them', () => {
+test('library: the parts of each policy are as test/support/policies/parts/ has them', () => {
   const stale = names.filter((name) => expand(textOf(name)) !== textOf(name))
   assert.deepEqual(stale, [], 'run node test/support/policies/write-parts.ts')
   assert.ok(names.some((name) => textOf(name).includes('    # Parts ')))
@@ -155,4 +157,5 @@ test('library: the page has the results of the tests, and each attack that a pol
     [],
   )
   assert.ok((results.hour?.events ?? 0) <= ORDINARY_MAX)
+  assert.ok((results.hour?.administration ?? 0) <= ADMINISTRATION_MAX)
 })

@@ -33,10 +33,10 @@ export function boundedWords(words: readonly string[]): readonly string[] {
   return words
 }
 
-/** The text as it is, or its beginning and a mark. */
-export function boundedText(text: string): string {
-  if (text.length * 3 <= TEXT_BYTES || Buffer.byteLength(text) <= TEXT_BYTES) return text
-  return cut(text, fitting(text, TEXT_BYTES - MARK_BYTES, utf8Bytes))
+/** The text as it is, or its beginning and a mark, within a number of bytes. */
+export function boundedText(text: string, bytes: number = TEXT_BYTES): string {
+  if (text.length * 3 <= bytes || Buffer.byteLength(text) <= bytes) return text
+  return cut(text, fitting(text, bytes - MARK_BYTES, utf8Bytes))
 }
 
 const cut = (text: string, units: number): string => text.slice(0, units) + MARK

@@ -47,6 +47,7 @@ export const KEYS = {
   parentPid: key('process.parent_pid', 'parent.pid'),
   tid: key('ktrail.tid', 'process.tid'),
   executable: key('process.executable.path', 'process.binary'),
+  executableName: key('process.executable.name', 'process.binary'),
   commandArgs: key('process.command_args', 'process.binary,process.arguments'),
   commandLine: key('process.command_line', 'process.binary,process.arguments'),
   cwd: key('process.working_directory', 'process.cwd'),
@@ -64,6 +65,7 @@ export const KEYS = {
   innerPid: key('process.vpid', 'process.pod.container.pid'),
   namespace: key('k8s.namespace.name', 'process.pod.namespace'),
   pod: key('k8s.pod.name', 'process.pod.name'),
+  podUid: key('k8s.pod.uid', 'process.pod.uid'),
   deployment: key('k8s.deployment.name', 'process.pod.workload'),
   replicaSet: key('k8s.replicaset.name', 'process.pod.workload'),
   statefulSet: key('k8s.statefulset.name', 'process.pod.workload'),
@@ -75,6 +77,7 @@ export const KEYS = {
   containerName: key('container.name', 'process.docker'),
   image: key('container.image.name', IMAGE),
   imageTags: key('container.image.tags', IMAGE),
+  imageId: key('container.image.id', 'process.pod.container.image.id'),
   filePath: key('file.path', FILE_PATH),
   fileMode: key('file.mode', 'args.file_arg.permission,args.path_arg.permission'),
   /** The path that a text argument gives. */

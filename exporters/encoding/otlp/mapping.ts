@@ -55,6 +55,8 @@ export interface MappingOptions extends RecordConfig {
 }
 
 const UNSET_AUID = 4294967295
+/** Bound of a file name: most file systems take 255 bytes, FUSE up to 4095, and Loki 64 KiB of attributes a record. */
+const NAME_BYTES = 1024
 
 /** Optional attributes: arguments that the policy labels, labels of the pod, details of a file, and the command line as one text. */
 export type AttributeOptions = Pick<RecordConfig, 'arg_labels' | 'pod_labels' | 'command_line' | 'file_details'>
@@ -82,7 +84,11 @@ export function runAttributes(event: RunEvent, { exporter }: Numbering, out: Att
 export function ownAttributes(process: Process, out: AttributeSink): void {
   out.integer(KEYS.pid, process.pid)
   // The kernel's (pid 0) is no path.
-  if (process.binary !== '' && process.pid !== 0) out.text(KEYS.executable, process.binary)
+  if (process.binary !== '' && process.pid !== 0) {
+    out.text(KEYS.executable, process.binary)
+    const name = process.binary.slice(process.binary.lastIndexOf('/') + 1)
+    if (name !== '') out.text(KEYS.executableName, boundedText(name, NAME_BYTES))
+  }
   const words = commandArgs(process)
   if (words.length > 0) out.list(KEYS.commandArgs, boundedWords(words))
   if (process.cwd !== '') out.text(KEYS.cwd, process.cwd)
@@ -118,21 +124,23 @@ function placeAttributes({ docker, pod, container: named, nspid = 0 }: Process, 
   if (nspid !== 0) out.integer(KEYS.innerPid, nspid)
   out.text(KEYS.namespace, pod.namespace)
   out.text(KEYS.pod, pod.name)
+  if (pod.uid !== '') out.text(KEYS.podUid, pod.uid)
   const workload = Object.hasOwn(WORKLOADS, pod.workloadKind) ? WORKLOADS[pod.workloadKind] : undefined
   // A bare pod is no workload.
   if (pod.workload !== '' && pod.workloadKind !== 'Pod') out.text(workload ?? KEYS.workload, pod.workload)
   if (container === undefined) return
   if (container.name !== '') out.text(KEYS.podContainer, container.name)
-  imageAttributes(container.image, out)
+  imageAttributes(container, out)
 }
 
-function namedContainerAttributes({ name, image, labels }: NamedContainer, out: AttributeSink): void {
+function namedContainerAttributes({ name, labels, ...of }: NamedContainer, out: AttributeSink): void {
   out.text(KEYS.containerName, name)
-  imageAttributes(image, out)
+  imageAttributes(of, out)
   for (const [label, value] of Object.entries(labels)) out.text(containerLabelKey(label), value)
 }
 
-function imageAttributes(image: string, out: AttributeSink): void {
+function imageAttributes({ image, imageId }: Pick<NamedContainer, 'image' | 'imageId'>, out: AttributeSink): void {
+  if (imageId !== '') out.text(KEYS.imageId, imageId)
   if (image === '') return
   // registry:5000/path/name:tag, or with @sha256:digest behind.
   const named = image.split('@', 1)[0] ?? ''

@@ -68,6 +68,7 @@ test('named container: OTLP attributes, which go with process.docker', () => {
   assert.deepEqual(of(all), {
     'container.id': container.id,
     'container.name': 'web',
+    'container.image.id': container.imageId,
     'container.image.name': 'registry.example:5000/library/nginx',
     'container.image.tags': ['1.27'],
     'container.label.com.docker.compose.service': 'shop',

@@ -17,6 +17,7 @@ import {
   makeHook,
   makeKprobe,
   makeLoss,
+  makePod,
   makeProcess,
   text,
 } from '../../support/events.ts'
@@ -41,6 +42,7 @@ const hook = makeHook({
 })
 const kprobe = makeKprobe({ hook, tid: 7, args: [file('/a'), file('/b'), text('hello')], returned: int(-1) })
 const exec = makeExec({ process: makeProcess({ docker: 'c0ffee', auid: 1000 }) })
+const inPod = makeExec({ process: makeProcess({ pod: makePod() }) })
 const exit = makeExit({ signal: 'SIGKILL', status: 1 })
 
 function attributesOf(event: Event, filters?: readonly FieldFilterConfig[]): Readonly<Record<string, AttributeValue>> {
@@ -79,8 +81,16 @@ describe('attributes under field filters', () => {
       'so is the binary',
       exec,
       [filter('process.binary')],
-      ['process.executable.path', 'process.command_args', 'process.command_line'],
+      ['process.executable.path', 'process.executable.name', 'process.command_args', 'process.command_line'],
     ],
+    [
+      'the image of a container in a pod',
+      inPod,
+      [filter('process.pod.container.image')],
+      ['container.image.id', 'container.image.name', 'container.image.tags'],
+    ],
+    ['the id of an image', inPod, [filter('process.pod.container.image.id')], ['container.image.id']],
+    ['the uid of a pod', inPod, [filter('process.pod.uid')], ['k8s.pod.uid']],
     ['a parent', exec, [filter('parent')], ['process.parent_pid', 'ktrail.parent.binary']],
     ['fields that are no attribute', exec, [filter('process.flags,process.pod.pod_labels,signal')], []],
     ['arguments of hooks', kprobe, [filter('args')], [...file1, 'ktrail.file.access', 'ktrail.arg.note']],
@@ -123,7 +133,11 @@ describe('attributes under field filters', () => {
 
   it('INCLUDE keeps the listed attributes and those that identify the record', () => {
     const left = (event: Event, ...filters: FieldFilterConfig[]): string[] => Object.keys(attributesOf(event, filters))
-    assert.deepEqual(left(exec, filter('process.binary', INCLUDE)), ['log.record.uid', 'process.executable.path'])
+    assert.deepEqual(left(exec, filter('process.binary', INCLUDE)), [
+      'log.record.uid',
+      'process.executable.path',
+      'process.executable.name',
+    ])
     assert.deepEqual(left(exec, filter('process', INCLUDE), filter('process.pid', INCLUDE)), [
       'log.record.uid',
       'process.pid',

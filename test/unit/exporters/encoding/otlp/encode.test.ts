@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import type { Event } from '../../../../../exporters/contract/event.ts'
+import type { Event, Process } from '../../../../../exporters/contract/event.ts'
 import { createJsonEncoder } from '../../../../../exporters/encoding/json-line.ts'
 import type { Encoded, Encoder } from '../../../../../exporters/contract/exporter.ts'
 import { boundedWords } from '../../../../../exporters/encoding/command-args.ts'
@@ -23,7 +23,9 @@ import {
   makeHook,
   makeKprobe,
   makeChange,
+  makeContainer,
   makeLoss,
+  makeNamedContainer,
   makeParent,
   makePod,
   makeProcess,
@@ -141,6 +143,7 @@ test('otlp: the worked example has the documented result, except for the pod', (
     'process.pid': { intValue: '4216' },
     'process.parent_pid': { intValue: '4100' },
     'process.executable.path': { stringValue: '/usr/bin/cat' },
+    'process.executable.name': { stringValue: 'cat' },
     'process.command_args': { arrayValue: { values: [{ stringValue: 'cat' }, { stringValue: '/etc/shadow' }] } },
     'process.working_directory': { stringValue: '/root' },
     'process.user.id': { intValue: '0' },
@@ -338,6 +341,73 @@ test('otlp: labels of the pod that the config lists are attributes, in both enco
     [[], []],
   )
 })
+
+const places: ReadonlyArray<
+  readonly [name: string, process: Partial<Process>, want: Readonly<Record<string, string>>]
+> = [
+  [
+    'a pod',
+    { pod: makePod() },
+    {
+      'process.executable.name': 'vi',
+      'k8s.pod.uid': makePod().uid,
+      'container.image.id': makeContainer().imageId,
+    },
+  ],
+  // As a hook of the runtime announces it: the API server adds the id of the image.
+  [
+    'a pod with an announced container',
+    { pod: makePod({ container: makeContainer({ imageId: '' }) }) },
+    { 'process.executable.name': 'vi', 'k8s.pod.uid': makePod().uid },
+  ],
+  [
+    'a pod without uid and container',
+    { pod: makePod({ uid: '', container: undefined }) },
+    { 'process.executable.name': 'vi' },
+  ],
+  [
+    'a container of a runtime',
+    { container: makeNamedContainer() },
+    { 'process.executable.name': 'vi', 'container.image.id': makeNamedContainer().imageId },
+  ],
+  [
+    'a container of a runtime that knows only the id of the image',
+    { container: makeNamedContainer({ image: '' }) },
+    { 'process.executable.name': 'vi', 'container.image.id': makeNamedContainer().imageId },
+  ],
+  ['a program without a folder', { binary: 'memfd:x' }, { 'process.executable.name': 'memfd:x' }],
+  ['a deleted program', { binary: '/tmp/a b/x (deleted)' }, { 'process.executable.name': 'x (deleted)' }],
+  [
+    'a program with the longest name',
+    { binary: `/a/${'ü'.repeat(512)}` },
+    { 'process.executable.name': 'ü'.repeat(512) },
+  ],
+  [
+    'a program in a file system that takes longer names',
+    { binary: `/a/${'ü'.repeat(2_040)}` },
+    { 'process.executable.name': `${'ü'.repeat(510)}…` },
+  ],
+  ['a program whose name is redacted to a folder', { binary: '/tmp/' }, {}],
+  ['an unknown program', { binary: '' }, {}],
+  ['the kernel', { pid: 0, binary: '<kernel>' }, {}],
+]
+for (const [name, process, want] of places) {
+  test(`otlp: name of the program, uid of the pod and id of the image, of ${name}, in every encoder`, () => {
+    const names = ['process.executable.name', 'k8s.pod.uid', 'container.image.id']
+    const of = ([record]: readonly LogRecord[]): object =>
+      Object.fromEntries(
+        (record?.attributes ?? []).flatMap(({ key, value }) =>
+          names.includes(key) && 'stringValue' in value ? [[key, value.stringValue]] : [],
+        ),
+      )
+    const event = makeExec({ process: makeProcess(process) })
+    for (const create of [createOtlpEncoder, createSdkEncoder])
+      assert.deepEqual(of(records(create(base), [event])), want)
+    for (const create of [createOtlpJsonEncoder, createSdkJsonEncoder]) {
+      assert.deepEqual(of(requestFromJson(request(create(base).encode([event]))).records), want)
+    }
+  })
+}
 
 test('otlp: of two arguments with one label the first is used, files and unlabelled ones are left out', () => {
   const hook = makeHook({ labels: ['name', 'how', 'how', ''] })

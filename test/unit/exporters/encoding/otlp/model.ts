@@ -2,6 +2,7 @@
  * The attributes that a record must have, computed from its JSON line by the mapping table: an independent check of
  * the encoder, which starts from the event.
  */
+import { boundedText } from '../../../../../exporters/encoding/command-args.ts'
 import type { AnyValue } from '../../../../support/otlp/decode.ts'
 
 type Json = { readonly [key: string]: unknown }
@@ -28,7 +29,13 @@ export function attributesOf(line: string, uid: string): Attributes {
   const p = object(event['process']) ?? {}
   int('process.pid', p['pid'])
   if (p['tid'] !== p['pid']) int('ktrail.tid', p['tid'])
-  if (p['pid'] !== 0) text('process.executable.path', p['binary'])
+  if (p['pid'] !== 0) {
+    text('process.executable.path', p['binary'])
+    const name = String(p['binary'] ?? '')
+      .split('/')
+      .at(-1)
+    text('process.executable.name', boundedText(name ?? '', 1024))
+  }
   text('process.working_directory', p['cwd'])
   int('process.user.id', p['uid'])
   text('process.user.name', object(p['user'])?.['name'])

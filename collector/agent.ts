@@ -13,6 +13,7 @@ import { makeStacks, startEnrichment } from './enrich/make.ts'
 import { makeGuard } from './guard/make.ts'
 import { Housekeeping } from './host/housekeeping.ts'
 import type { Log } from './host/log.ts'
+import { machineId } from './host/machine-id.ts'
 import { makePlaces } from './identity/places.ts'
 import { Ingest } from './ingest/ingest.ts'
 import { HOST_KERNEL } from './kernel/open.ts'
@@ -54,7 +55,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   const { config } = loaded
   source.check()
   const nodeName = nodeNameOf(config, process.env).value
-  const place = { ...options, source, nodeName }
+  const place = { ...options, source, nodeName, hostId: machineId(config.procfs) }
   // An agent that takes over watches first.
   const early = options.takesOver ? undefined : await takePlace(undo, config.exporters, place)
   const facts = await source.facts(log)

@@ -11,7 +11,7 @@ export interface Place {
   readonly delivery: Delivery
 }
 
-export interface PlaceOptions extends Pick<DeliveryOptions, 'nodeName' | 'log' | 'configFile'> {
+export interface PlaceOptions extends Pick<DeliveryOptions, 'nodeName' | 'hostId' | 'log' | 'configFile'> {
   readonly source: Pick<KernelSource, 'lock'>
   readonly takesOver?: boolean
   readonly temporary?: boolean

@@ -225,7 +225,10 @@ function droppedBy({ senders }: FanOut): number {
   return senders.reduce((sum, sender) => sum + sender.accounting().dropped.shutdown, 0)
 }
 
-export interface DeliveryOptions extends Pick<ExportersContext, 'nodeName' | 'compressors' | 'log' | 'configFile'> {
+export interface DeliveryOptions extends Pick<
+  ExportersContext,
+  'nodeName' | 'hostId' | 'compressors' | 'log' | 'configFile'
+> {
   readonly env?: ExportersContext['env']
 }
 

@@ -17,6 +17,8 @@ export interface Log {
 /** Shared by all exporters of this agent. */
 export interface ExportersContext {
   readonly nodeName: string
+  /** Machine-id of the host; undefined if it is unknown. */
+  readonly hostId?: string | undefined
   /** Identifies this run of the agent; sequence numbers of events have no gaps within it. */
   readonly epoch: string
   readonly encoders: EncoderPool

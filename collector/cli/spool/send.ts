@@ -6,6 +6,7 @@ import type { Encoded, FanOut, Sender } from '../../../exporters/index.ts'
 import { gzip, zstd } from '../../../native/index.ts'
 import { createEpoch } from '../../delivery/epoch.ts'
 import { createLog } from '../../host/log.ts'
+import { machineId } from '../../host/machine-id.ts'
 import type { Terminal } from '../command.ts'
 import { plural } from '../format.ts'
 
@@ -41,6 +42,7 @@ export class Target implements AsyncDisposable {
       { [name]: forReplay(exporter) },
       {
         nodeName,
+        hostId: machineId(config.procfs),
         epoch: createEpoch(),
         encoders: new EncoderPool(nodeName),
         compressors: { gzip, zstd },

@@ -1,5 +1,6 @@
 /** Names of users from a passwd file. It is read again when it has changed. Names that only a directory service knows are not found. */
-import { closeSync, constants, fstatSync, openSync, readSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
+import { readAtMost } from '../../host/read.ts'
 
 /** Bytes read of the file: 10,000 users and more. */
 const MOST_BYTES = 1 << 20
@@ -32,7 +33,7 @@ export class UserNames {
       const { ino, mtimeMs, size } = statSync(this.#file)
       const mark = `${ino} ${mtimeMs} ${size}`
       if (mark === this.#mark) return
-      this.#names = namesIn(read(this.#file))
+      this.#names = namesIn(readAtMost(this.#file, MOST_BYTES))
       this.#mark = mark
     } catch {
       if (this.#mark === '') return
@@ -44,20 +45,6 @@ export class UserNames {
 
   name(uid: number): string | undefined {
     return this.#names.get(uid)
-  }
-}
-
-function read(file: string): string {
-  const fd = openSync(file, constants.O_NONBLOCK)
-  try {
-    if (!fstatSync(fd).isFile()) return ''
-    const bytes = Buffer.alloc(MOST_BYTES)
-    let length = 0
-    for (let got = -1; got !== 0 && length < bytes.length; length += got)
-      got = readSync(fd, bytes, length, bytes.length - length, length)
-    return bytes.toString('utf8', 0, length)
-  } finally {
-    closeSync(fd)
   }
 }
 

@@ -11,6 +11,8 @@ export interface Resource {
   readonly serviceVersion: string
   /** Sent as `service.instance.id` and `host.name`. Loki makes one stream per instance. */
   readonly nodeName: string
+  /** `host.id`; omitted if it is unknown. */
+  readonly hostId?: string | undefined
   /** Whether it is a Kubernetes node; adds `k8s.node.name`. */
   readonly kubernetes?: boolean
   /** `k8s.cluster.name`; omitted when ''. */
@@ -22,13 +24,14 @@ export interface Resource {
 export function resourceOf(
   { service_name, resource_attributes }: ResourceConfig,
   clusterName: string,
-  { nodeName, env }: { readonly nodeName: string; readonly env: Environment },
+  { nodeName, hostId, env }: Pick<Resource, 'nodeName' | 'hostId'> & { readonly env: Environment },
 ): Resource {
   const { 'service.name': named = '', ...attributes } = resource_attributes
   return {
     serviceName: service_name ?? named,
     serviceVersion: version(),
     nodeName,
+    hostId,
     // Set in every pod.
     kubernetes: (env['KUBERNETES_SERVICE_HOST'] ?? '') !== '',
     clusterName,
@@ -38,12 +41,13 @@ export function resourceOf(
 
 /** The resource's attributes in sending order. */
 export function resourceAttributes(options: Resource): Readonly<Record<string, string>> {
-  const { serviceName, serviceVersion, nodeName, kubernetes = false, clusterName = '' } = options
+  const { serviceName, serviceVersion, nodeName, hostId, kubernetes = false, clusterName = '' } = options
   return {
     'service.name': serviceName,
     ...(serviceVersion === '' ? {} : { 'service.version': serviceVersion }),
     'service.instance.id': nodeName,
     'host.name': nodeName,
+    ...(hostId === undefined ? {} : { 'host.id': hostId }),
     ...(kubernetes ? { 'k8s.node.name': nodeName } : {}),
     ...(clusterName === '' ? {} : { 'k8s.cluster.name': clusterName }),
     ...options.attributes,

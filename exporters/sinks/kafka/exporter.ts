@@ -33,7 +33,7 @@ import { namesNamespace, parseTopic, topicsOfTypes } from './topic.ts'
 import { Topics } from './topics.ts'
 import { Unacknowledged } from './unacknowledged.ts'
 
-export type KafkaContext = Pick<ExporterContext, 'env' | 'configFile'> & HeaderContext
+export type KafkaContext = Pick<ExporterContext, 'env' | 'hostId' | 'configFile'> & HeaderContext
 
 export interface KafkaDeps {
   /** Default: one of kafkajs. */

@@ -75,7 +75,7 @@ export class OtlpExporter implements Exporter {
   readonly #warnings = new Seldom()
 
   /** Throws ExportError when endpoint or headers can never work. */
-  constructor(config: OtlpConfig, context: Pick<ExporterContext, 'nodeName' | 'env'>, deps: OtlpDeps = {}) {
+  constructor(config: OtlpConfig, context: Pick<ExporterContext, 'nodeName' | 'hostId' | 'env'>, deps: OtlpDeps = {}) {
     const { tls, compression, tenant } = config
     // Checked here, because environment variables may set only one.
     requirePair(tls)

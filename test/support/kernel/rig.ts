@@ -27,6 +27,10 @@ export interface RigOptions {
   readonly temporary?: boolean
   /** The API listens at its socket in the folder. */
   readonly api?: boolean
+  /** Keys of the config besides those of each rig. */
+  readonly keys?: string
+  /** Exporters besides the file, as a mapping of YAML without its braces. */
+  readonly exporters?: string
 }
 
 /** A kernel without records. Agents with the same `lockPath` are on the same host. */
@@ -37,7 +41,14 @@ export function newKernel(lockPath?: string): ReplayKernel {
 /** Starts an agent whose files are in `folder`. */
 export async function startRig(
   folder: Folder,
-  { kernel = newKernel(), takesOver = false, temporary = false, api = false }: RigOptions = {},
+  {
+    kernel = newKernel(),
+    takesOver = false,
+    temporary = false,
+    api = false,
+    keys = '',
+    exporters = '',
+  }: RigOptions = {},
 ): Promise<Rig> {
   const at = (name: string): string => folder.at(name)
   for (const name of ['policies', 'proc', 'proc/1']) mkdirSync(at(name), { recursive: true })
@@ -51,7 +62,8 @@ export async function startRig(
 procfs: ${at('proc')}
 state_dir: ${at('state')}
 server: { http: "unix://${at('http.sock')}", grpc: ${api ? `"unix://${at('grpc.sock')}"` : 'disabled'} }
-exporters: { archive: { type: file, path: ${at('events.jsonl')}, envelope: true, batch: { max_wait: 10ms } } }
+exporters: { archive: { type: file, path: ${at('events.jsonl')}, envelope: true, batch: { max_wait: 10ms } }, ${exporters} }
+${keys}
 `,
   )
   const loaded = await parseConfigFile(configFile, {})

@@ -1,5 +1,6 @@
 /** The real agent, whole, on a kernel that plays records: from the ring to the file, with reloads and refused policies, within a second. */
 import assert from 'node:assert/strict'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { z } from 'zod'
 import { CollectorError } from '../../../collector/errors.ts'
@@ -8,6 +9,7 @@ import { NOP, typeNamed } from '../../../config/policy/arguments.ts'
 import { policyOf } from '../../support/kernel/functions.ts'
 import { RingRecords } from '../../support/recording/ring-records.ts'
 import type { Stamp } from '../../support/recording/ring-records.ts'
+import { FakeSink } from '../../support/otlp/server.ts'
 import { synthesize } from '../../support/recording/synthetic.ts'
 import { until } from '../exporters/support/fake-clock.ts'
 import { Folder } from '../exporters/support/folder.ts'
@@ -33,6 +35,18 @@ test('agent: each record that the kernel wrote is a line of the file, and a stop
       .filter((msg) => !msg.includes('unix:///run/ktrail/http.sock')),
     [],
   )
+})
+
+test('agent: OTLP records have the id of the host, whose root is that of its pid 1', async () => {
+  using folder = new Folder()
+  await using sink = await FakeSink.start()
+  mkdirSync(folder.at('proc/1/root/etc'), { recursive: true })
+  writeFileSync(folder.at('proc/1/root/etc/machine-id'), 'fdbf79e8af94cb7f9e8df36789187052\n')
+  await using rig = await startRig(folder, { exporters: `o: { type: otlp, logs_endpoint: "${sink.url}" }` })
+  await rig.agent.stop()
+  const [request] = sink.requests
+  const ids = request?.logs().resource.filter(({ key }) => key === 'host.id')
+  assert.deepEqual(ids, [{ key: 'host.id', value: { stringValue: 'fdbf79e8af94cb7f9e8df36789187052' } }])
 })
 
 test('agent: numbers of records that never come are a loss in the file', async () => {

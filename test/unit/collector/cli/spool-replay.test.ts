@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { createLog } from '../../../../collector/host/log.ts'
 import { createFanOut } from '../../../../exporters/start.ts'
@@ -205,6 +205,20 @@ test('spool replay: a sink that needs manual action ends it with the reason, and
   assert.equal(code, 1)
   assert.match(stderr, /^ktrail: exporter "other" failed: .*401.*; events that it did not accept stay in the spool$/m)
   assert.match((await host.run('ls loki -o json')).stdout, new RegExp(`"events": ${goldenEvents().length},`))
+})
+
+test('spool replay: the resource of OTLP records has the id of this host', async () => {
+  await using sink = await FakeSink.start()
+  using host = new Host(`  loki: { type: otlp, spool: { dir: F/spool } }
+  other: { type: otlp, logs_endpoint: "${sink.url}" }
+procfs: F/proc`)
+  mkdirSync(host.folder.at('proc/1/root/etc'), { recursive: true })
+  writeFileSync(host.folder.at('proc/1/root/etc/machine-id'), 'fdbf79e8af94cb7f9e8df36789187052\n')
+  const options = { ...DEFAULT_RECORDS, epoch: 'e', sdk: false, protocol: 'protobuf', body: 'json' } as const
+  await spool(host, (await new EncoderPool('node').otlp(options)).encode(goldenEvents()), 'loki')
+  assert.equal((await host.run('replay loki --to other')).code, 0)
+  const id = sink.requests[0]?.logs().resource.find(({ key }) => key === 'host.id')
+  assert.deepEqual(id?.value, { stringValue: 'fdbf79e8af94cb7f9e8df36789187052' })
 })
 
 test('spool replay: events that a sink rejects are reported by reason, and the exit code is 1', async () => {

@@ -29,7 +29,7 @@ const has = (names: readonly string[], name: string): boolean =>
 const own = [
   ...Object.values(KEYS).map(({ name }) => name),
   ...[containerLabelKey(LABEL), podLabelKey(LABEL)].map(({ name }) => name),
-  ...Object.keys(resourceAttributes({ ...RESOURCE, kubernetes: true, clusterName: 'c' })),
+  ...Object.keys(resourceAttributes({ ...RESOURCE, hostId: 'h', kubernetes: true, clusterName: 'c' })),
 ].filter((name) => !name.startsWith('ktrail.') && name !== 'event_name')
 
 test('otlp: the page has each attribute of the conventions once, stable or not as OpenTelemetry declares it', () => {

@@ -58,7 +58,7 @@ test('kafka otlp_proto: a request is one record, with the resource, and headers 
   const { resource: attributes, scope, schemaUrls } = requestFromProtobuf(record.value)
   assert.deepEqual(
     attributes.map(({ key }) => key),
-    ['service.name', 'service.version', 'service.instance.id', 'host.name', 'team'],
+    ['service.name', 'service.version', 'service.instance.id', 'host.name', 'host.id', 'team'],
   )
   assert.deepEqual(scope, { name: 'mine.events', version: version() })
   assert.deepEqual(schemaUrls, [SCHEMA_URL, SCHEMA_URL])

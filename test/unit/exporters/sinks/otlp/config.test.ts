@@ -24,13 +24,15 @@ type Env = Readonly<Record<string, string>>
 async function made(
   keys: string,
   env: Env = {},
+  hostId?: string,
 ): Promise<{ readonly fanOut: FanOut; readonly logged: readonly Line[] }> {
   const loaded = loadConfig(`exporters: { o: { type: otlp, ${keys} } }`, 'c.yaml', env)
   assert.ok('config' in loaded, JSON.stringify(loaded))
   const logged: Line[] = []
   const log = pino({ timestamp: false }, { write: (line) => void logged.push(JSON.parse(line) as Line) })
   const encoders = new EncoderPool('node-7')
-  const fanOut = await createFanOut(loaded.config.exporters, { nodeName: 'node-7', epoch: 'e1', encoders, env, log })
+  const context = { nodeName: 'node-7', hostId, epoch: 'e1', encoders, env, log }
+  const fanOut = await createFanOut(loaded.config.exporters, context)
   return { fanOut, logged }
 }
 
@@ -41,8 +43,14 @@ interface Line {
 }
 
 /** The request that the sink receives for these events. */
-async function sent(sink: FakeSink, keys: string, events: readonly Event[], env: Env = {}): Promise<Received> {
-  const { fanOut } = await made(keys, env)
+async function sent(
+  sink: FakeSink,
+  keys: string,
+  events: readonly Event[],
+  env: Env = {},
+  hostId?: string,
+): Promise<Received> {
+  const { fanOut } = await made(keys, env, hostId)
   await fanOut.start()
   assert.equal(fanOut.publish(events), undefined)
   await fanOut.stop(5_000)
@@ -77,6 +85,23 @@ test('otlp output: an endpoint alone sends protobuf, gzipped, with resource and 
   assert.deepEqual(records.map(seqOf), [0, 1])
   assert.match(JSON.stringify(records[0]?.body), /process_exec.*node-7/)
 })
+
+const HOST_ID = 'fdbf79e8af94cb7f9e8df36789187052'
+const hostIds: ReadonlyArray<readonly [name: string, keys: string, env: Env, want: string]> = [
+  ['the machine-id', '', {}, HOST_ID],
+  ['the machine-id in JSON', ', protocol: http/json', {}, HOST_ID],
+  ['the machine-id, with the encoder of the SDK', ', encoder: sdk', {}, HOST_ID],
+  ["a cloud's id in the config", ', resource_attributes: { host.id: i-0abc }', {}, 'i-0abc'],
+  ['a cloud’s id in a variable', '', { OTEL_RESOURCE_ATTRIBUTES: 'host.id=i-0abc' }, 'i-0abc'],
+]
+for (const [name, keys, env, want] of hostIds) {
+  test(`otlp output: host.id is ${name}, once`, async () => {
+    await using sink = await FakeSink.start()
+    const request = await sent(sink, `endpoint: "${base(sink)}"${keys}`, [makeExec({ seq: 0 })], env, HOST_ID)
+    const found = request.logs().resource.filter(({ key }) => key === 'host.id')
+    assert.deepEqual(found, [{ key: 'host.id', value: { stringValue: want } }])
+  })
+}
 
 test('otlp output: every key has its effect on the request', async () => {
   using folder = new Folder()

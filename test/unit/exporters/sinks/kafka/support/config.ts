@@ -10,7 +10,7 @@ export function kafkaConfig(change: Partial<KafkaConfig> = {}): KafkaConfig {
   return { ...exporterConfig('kafka', { brokers: ['b:9092'], topic: 'events', format }), ...change }
 }
 
-/** Exporter on node `n`, in epoch `e1`. */
+/** Exporter on node `n` of host `h1`, in epoch `e1`. */
 export function kafkaExporter(change: Partial<KafkaConfig>, deps: KafkaDeps, numbering?: Numbering): KafkaExporter {
-  return new KafkaExporter(kafkaConfig(change), { nodeName: 'n', epoch: 'e1', env: {}, numbering }, deps)
+  return new KafkaExporter(kafkaConfig(change), { nodeName: 'n', hostId: 'h1', epoch: 'e1', env: {}, numbering }, deps)
 }

@@ -202,6 +202,8 @@ function steady(text: string): string {
     .replaceAll('\x1b', '␛')
     .replaceAll(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d/g, 'YYYY-MM-DDThh:mm:ss')
     .replaceAll(/^\d\d:\d\d:\d\d/gm, 'hh:mm:ss')
+    // Only after a while.
+    .replaceAll(/^! ktrail: attaching to \d+ functions…\n/gm, '')
     .replaceAll(/(?<=up since \S+)\s+\([\dsmhd\s]+\)/g, ' (AGE)')
     .replaceAll(
       /(?<=ktrail )[\d.]+, node v[\d.]+,\s+libbpf\s+v[\d.]+,\s+kernel\s+\S+/g,

@@ -198,18 +198,20 @@ async function output(name: string, options: CommandSpec['options'] = {}, scenar
 
 /** Without what differs from run to run. */
 function steady(text: string): string {
-  return text
-    .replaceAll('\x1b', '␛')
-    .replaceAll(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d/g, 'YYYY-MM-DDThh:mm:ss')
-    .replaceAll(/^\d\d:\d\d:\d\d/gm, 'hh:mm:ss')
-    // Only after a while.
-    .replaceAll(/^! ktrail: attaching to \d+ functions…\n/gm, '')
-    .replaceAll(/(?<=up since \S+)\s+\([\dsmhd\s]+\)/g, ' (AGE)')
-    .replaceAll(
-      /(?<=ktrail )[\d.]+, node v[\d.]+,\s+libbpf\s+v[\d.]+,\s+kernel\s+\S+/g,
-      'V, node V, libbpf V, kernel V',
-    )
-    .replaceAll(/, [\d.]+\s+MiB\s+of memory/g, ', N MiB of memory')
+  return (
+    text
+      .replaceAll('\x1b', '␛')
+      .replaceAll(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d/g, 'YYYY-MM-DDThh:mm:ss')
+      .replaceAll(/^\d\d:\d\d:\d\d/gm, 'hh:mm:ss')
+      // Only after a while.
+      .replaceAll(/^! ktrail: attaching to \d+ functions…\n/gm, '')
+      .replaceAll(/(?<=up since \S+)\s+\([\dsmhd\s]+\)/g, ' (AGE)')
+      .replaceAll(
+        /(?<=ktrail )[\d.]+, node v[\d.]+,\s+libbpf\s+v[\d.]+,\s+kernel\s+\S+/g,
+        'V, node V, libbpf V, kernel V',
+      )
+      .replaceAll(/, [\d.]+\s+MiB\s+of memory/g, ', N MiB of memory')
+  )
 }
 
 function firstLines(text: string): string {

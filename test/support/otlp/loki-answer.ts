@@ -35,7 +35,8 @@ export function goldenRequest(nowMs: number, keys: object = {}): Buffer {
   const observed = (): { sec: number; nsec: number } => ({ sec: 1_795_528_989, nsec: 0 })
   const encoder = createOtlpEncoder({ ...config, epoch: '1795520000', json, observed })
   const sec = Math.floor(nowMs / 1000)
-  return requestOf(encoder.encode(goldenEvents().map((event, nsec) => ({ ...event, time: { sec, nsec } }))), RESOURCE)
+  const events = goldenEvents().map((event, nsec) => ({ ...event, time: { sec, nsec } }))
+  return requestOf(encoder.encode(events), { ...RESOURCE, hostId: 'fdbf79e8af94cb7f9e8df36789187052' })
 }
 
 /** The entries that the Loki of the tests makes of them. */

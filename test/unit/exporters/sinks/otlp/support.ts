@@ -62,7 +62,7 @@ export function otlpConfig(url: string, change: Partial<OtlpConfig> = {}): OtlpC
 }
 
 export function exporterFor(sink: FakeSink, change: Partial<OtlpConfig> = {}, deps: OtlpDeps = {}): OtlpExporter {
-  return new OtlpExporter(otlpConfig(sink.url, change), { ...CONTEXT, nodeName: 'node-1', hostId: 'h1' }, deps)
+  return new OtlpExporter(otlpConfig(sink.url, change), { ...CONTEXT, nodeName: 'node-1' }, deps)
 }
 
 export const seqsOf = (request: Received): number[] => request.logs().records.map(seqOf)

@@ -1,6 +1,6 @@
 /** Reports the state of the service to systemd (sd_notify) if requested. The unit needs NotifyAccess=main, which is the default. */
-import { oneLine } from '../../config/base/quoting.ts'
-import { sendDatagram } from '../../native/index.ts'
+import { oneLine } from '../../../config/base/quoting.ts'
+import { sendDatagram } from '../../../native/index.ts'
 
 export interface NotifyOptions {
   /** Default: this process's. */

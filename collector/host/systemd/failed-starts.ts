@@ -4,8 +4,8 @@
  */
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { backOffMs } from '../../config/base/time/back-off.ts'
-import { readOr } from './read.ts'
+import { backOffMs } from '../../../config/base/time/back-off.ts'
+import { readOr } from '../read.ts'
 
 const LEAST_MS = 4_000
 /** Longest delay: until the next start nothing is recorded. */

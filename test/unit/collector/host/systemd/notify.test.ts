@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { after, test } from 'node:test'
-import { SystemdNotify } from '../../../../collector/host/notify.ts'
+import { SystemdNotify } from '../../../../../collector/host/systemd/notify.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ktrail-notify-'))
 after(() => rmSync(folder, { recursive: true }))

@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { FailedStarts } from '../../../../collector/host/failed-starts.ts'
+import { FailedStarts } from '../../../../../collector/host/systemd/failed-starts.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ktrail-failed-starts-'))
 after(() => rmSync(folder, { recursive: true }))

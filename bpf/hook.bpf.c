@@ -272,7 +272,7 @@ static __always_inline int record_entry(void *ctx, __u32 slot, struct scratch *s
 		struct scratch *s;                                                                                      \
 		int error;                                                                                              \
                                                                                                                         \
-		forget_denial();                                                                                        \
+		take_denial(ctx);                                                                                       \
 		s = SCREENED(on_enter, ctx, n);                                                                         \
 		if (!s)                                                                                                 \
 			return hooks[n].awaits ? call_passes(n, PT_REGS_SP(ctx)) : 0;                                   \

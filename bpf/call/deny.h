@@ -25,15 +25,6 @@ static __always_inline struct denial *denial_here(void)
 	return bpf_map_lookup_elem(&denials, &zero);
 }
 
-/* At the start of each call: the override of an earlier one may not have run, as inside another program (kernel/trace/bpf_trace.c bpf_prog_active). */
-static __always_inline void forget_denial(void)
-{
-	struct denial *denial = denial_here();
-
-	if (denial)
-		denial->error = 0;
-}
-
 static __always_inline void leave_denial(struct pt_regs *ctx, __s64 error)
 {
 	struct denial *denial = denial_here();
@@ -45,17 +36,20 @@ static __always_inline void leave_denial(struct pt_regs *ctx, __s64 error)
 	denial->error = error;
 }
 
-/* The error of this call, once. */
+/*
+ * The error of this call, once. The program with the policies takes it at its start: the override of an earlier call at this place may not have run,
+ * as inside another program (kernel/trace/bpf_trace.c bpf_prog_active). Notes of other places stay: an interrupt may come between two programs.
+ */
 static __always_inline __s64 take_denial(struct pt_regs *ctx)
 {
 	struct denial *denial = denial_here();
 	__s64 error;
 
-	if (!denial)
+	if (!denial || denial->sp != PT_REGS_SP(ctx) || denial->ip != PT_REGS_IP(ctx))
 		return 0;
 	error = denial->error;
 	denial->error = 0;
-	return denial->sp == PT_REGS_SP(ctx) && denial->ip == PT_REGS_IP(ctx) ? error : 0;
+	return error;
 }
 
 #endif

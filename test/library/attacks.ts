@@ -109,7 +109,7 @@ export const ATTACKS: readonly Attack[] = [
   appends('systemd-units', '/etc/systemd/system/own.service'),
   appends('user-units', '/home/user/.config/systemd/user/own.service', DPKG, 'matched by a part of the path'),
   appends('python-startup', '/usr/local/lib/python3.11/dist-packages/own.pth', DPKG, 'matched by the end of the path'),
-  appends('git-hooks', '/home/user/work/.git/hooks/post-commit', DPKG, 'matched by a part of the path'),
+  appends('git-hooks', '/home/user/project/.git/hooks/post-commit', DPKG, 'matched by a part of the path'),
   appends('init-scripts', '/etc/init.d/own'),
   appends('shell-profiles', '/root/.bashrc'),
   appends('package-sources', '/etc/apt/sources.list'),

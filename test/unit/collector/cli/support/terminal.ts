@@ -7,12 +7,16 @@ export interface Written {
   readonly stderr: string
 }
 
-export async function typed(args: readonly string[]): Promise<Written> {
+/** `heard`: called with each line for the person, at once. */
+export async function typed(args: readonly string[], heard: (line: string) => void = () => {}): Promise<Written> {
   let [stdout, stderr] = ['', '']
   const code = await ktrail(args, {
     env: {},
     print: (text) => Promise.resolve(((stdout += text.toString()), true)),
-    printError: (line) => void (stderr += `${line}\n`),
+    printError: (line) => {
+      stderr += `${line}\n`
+      heard(line)
+    },
     nowMs: () => 0,
   })
   return { code, stdout, stderr }

@@ -139,11 +139,12 @@ test('watch: a long wait is shown again, with its time', async (t) => {
   const busy = Promise.withResolvers<void>()
   rig.kernel.busy = busy.promise
   t.mock.timers.enable({ apis: ['setInterval'] })
-  const ended = typed(['watch', FILE, '--server', `unix://${rig.path}`])
+  const lines: string[] = []
+  const ended = typed(['watch', FILE, '--server', `unix://${rig.path}`], (line) => lines.push(line))
   await until('the request', () => rig.kernel.tries.length === 1)
   t.mock.timers.tick(10_000)
   busy.resolve()
-  await until('the command watches', () => rig.kernel.names.some((name) => name.endsWith('-more')))
+  await until('the command watches', () => lines.some((line) => line.includes('Ctrl-C ends')))
   t.mock.timers.tick(60_000)
   await rig.delivery.stop(0)
   const { stderr } = await ended

@@ -200,7 +200,7 @@ host_tests() {
 }
 
 # Unit tests that only compute. In one process they take half of the processor time: there, Node starts and loads the sources once.
-ONLY_COMPUTE='^test/unit/(config|exporters/(audit|buffer|contract|dead-letter|encoding|filtering)|collector/(cli|enrich|guard|identity|ingest|kernel|policies|process|telemetry|wire))/'
+ONLY_COMPUTE='^test/unit/(config|exporters/(audit|buffer|contract|dead-letter|encoding|filtering)|collector/(cli|enrich|guard|identity|ingest|kernel|plan|policies|process|telemetry|wire))/'
 # Unit tests with sinks, files and timers also share a process. Tests that replace functions of Node or watch its timers run alone.
 SEND='^test/unit/(exporters/((runtime|sending|sinks)/|[^/]*$)|collector/(delivery|kubernetes|reload)/|(bench|native|recording|soak|support/policies)/)'
 ALONE='/(file/(crash|disk-full)|kafka/client/(bounded-answers|guard)|npm/example|otlp/pace)\.test\.ts$'

@@ -3,7 +3,7 @@ import type { Config } from '../../config/agent/schema.ts'
 import type { Delivery } from '../delivery/delivery.ts'
 import type { Announcements } from '../identity/announced.ts'
 import type { Ingest } from '../ingest/ingest.ts'
-import type { KernelFacts } from '../kernel/facts.ts'
+import type { KernelFacts } from '../plan/facts.ts'
 import type { Policies } from '../policies/registry.ts'
 import type { Log } from '../host/log.ts'
 

@@ -17,8 +17,8 @@ import {
   unlinkSync,
   utimesSync,
 } from 'node:fs'
-import { atLeast } from '../kernel/facts.ts'
-import type { KernelFacts } from '../kernel/facts.ts'
+import { atLeast } from '../plan/facts.ts'
+import type { KernelFacts } from '../plan/facts.ts'
 
 /** Error codes of the addon and of Node. */
 const NO_DESCRIPTORS: ReadonlySet<unknown> = new Set(['NO_DESCRIPTORS', 'EMFILE', 'ENFILE'])

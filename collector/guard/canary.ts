@@ -3,7 +3,7 @@
  * call ran. Calls of others at that moment prove the same. The agent's own accesses make no events: the program leaves them out, after it has
  * counted the call. It needs only the rights to load programs; the kernel's own counts need CAP_SYS_ADMIN (BPF_ENABLE_STATS).
  */
-import type { KernelFacts } from '../kernel/facts.ts'
+import type { KernelFacts } from '../plan/facts.ts'
 import type { ScreenedFunction } from '../kernel/programs/gate.ts'
 import { accesses, lacksDescriptors } from './accesses.ts'
 import type { Access } from './accesses.ts'

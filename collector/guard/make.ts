@@ -1,7 +1,7 @@
 /** The guard of an agent, with all its checks. */
 import type { Ingest } from '../ingest/ingest.ts'
 import type { Log } from '../host/log.ts'
-import type { KernelFacts } from '../kernel/facts.ts'
+import type { KernelFacts } from '../plan/facts.ts'
 import type { Kernel } from '../kernel/port.ts'
 import { AgentStops } from './agent-stops.ts'
 import { Canary } from './canary.ts'

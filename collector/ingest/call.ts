@@ -16,7 +16,7 @@ import type {
   TextBytes,
   Timestamp,
 } from '../../exporters/contract/event.ts'
-import { ARCH } from '../kernel/facts.ts'
+import { ARCH } from '../plan/facts.ts'
 import type { Image } from '../process/image.ts'
 import type { HookRecord, PathShape, RawHook } from '../wire/hook-record.ts'
 import { decodeText } from '../wire/text.ts'

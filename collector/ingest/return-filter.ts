@@ -2,7 +2,7 @@
 import type { ArgumentType } from '../../config/policy/arguments.ts'
 import type { NumberFilter } from '../../config/policy/policy.ts'
 import type { Argument } from '../../exporters/contract/event.ts'
-import { passes, wantedOf } from '../kernel/layout/selector.ts'
+import { passes, wantedOf } from '../plan/layout/selector.ts'
 
 /** The return value in a selector's hook. */
 export interface Returned {

@@ -12,9 +12,9 @@ import type { BpfMap } from '../../native/types.ts'
 import type { CallEnd, PendingCall } from '../wire/decode.ts'
 import { u32, u64 } from '../wire/bytes.ts'
 import type { GoneThreads, ThreadCall } from '../host/gone-threads.ts'
-import { entriesOf } from './map-entries.ts'
+import { entriesOf } from '../plan/map-entries.ts'
 import { attempt } from './watched/attempt.ts'
-import type { Entry } from './map-entries.ts'
+import type { Entry } from '../plan/map-entries.ts'
 import { JOIN_KEY, JOIN_MISSED, JOIN_RETURNED, JOIN_UNREAD, JOIN_VALUE, PENDING } from '../wire/wire.ts'
 
 const ONLY = u32(0)

@@ -1,19 +1,9 @@
 /** Errors for refusals by the kernel, with their place in a policy. */
 import type { Policy } from '../../config/policy/policy.ts'
-import { formatProblem } from '../../config/yaml/problems.ts'
 import type { Position } from '../../config/yaml/problems.ts'
 import { NativeError } from '../../native/index.ts'
 import { CollectorError } from '../errors.ts'
-
-/** POLICY_REFUSED with a position in a policy's file. */
-export function refusedAt(
-  { file }: Pick<Policy, 'file'>,
-  at: Position,
-  message: string,
-  cause?: unknown,
-): CollectorError {
-  return new CollectorError('POLICY_REFUSED', formatProblem({ file, ...at, message }), { cause })
-}
+import { refusedAt } from '../plan/refusal.ts'
 
 /** The kernel refused a function's program. */
 export class FunctionRefused extends Error {

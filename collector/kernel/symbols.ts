@@ -7,14 +7,14 @@ import * as native from '../../native/index.ts'
 import type { GeneratedCalls, HookSpec, Policy } from '../../config/policy/policy.ts'
 import type { KernelFunction } from '../../native/types.ts'
 import { CollectorError } from '../errors.ts'
-import type { KernelFacts } from './facts.ts'
-import { generatedOf, keyOf, withGenerated } from './functions/generated.ts'
-import type { Generated } from './functions/generated.ts'
-import { pathsOf } from './functions/places.ts'
-import { planPolicy, symbolOf } from './plan.ts'
-import type { PlannedHook, Symbols } from './plan.ts'
-import { eventNames, formatOf } from './tracepoints/format.ts'
-import { ofRaw, rawType } from './tracepoints/resolve.ts'
+import type { KernelFacts } from '../plan/facts.ts'
+import { generatedOf, keyOf, withGenerated } from '../plan/functions/generated.ts'
+import type { Generated } from '../plan/functions/generated.ts'
+import { pathsOf } from '../plan/functions/places.ts'
+import { planPolicy, symbolOf } from '../plan/plan.ts'
+import type { PlannedHook, Symbols } from '../plan/plan.ts'
+import { eventNames, formatOf, readFtrace } from './tracefs.ts'
+import { ofRaw, rawType } from '../plan/tracepoints/resolve.ts'
 
 /** The kernel's information about its types. */
 export type KernelTypes = Pick<typeof native, 'kernelFunctions' | 'kernelFunctionNames' | 'kernelMembers'>
@@ -25,7 +25,7 @@ export async function symbolsOf(
   { arch }: Pick<KernelFacts, 'arch'>,
   btf: KernelTypes = native,
 ): Promise<Symbols> {
-  const lists = await generatedOf(policies, arch, () => btf.kernelFunctionNames())
+  const lists = await generatedOf(policies, arch, () => btf.kernelFunctionNames(), readFtrace)
   const generated = (list: GeneratedCalls): Generated => lists.get(keyOf(list)) ?? []
   const specs = policies.flatMap(({ hooks }) => withGenerated(hooks, generated, () => undefined))
   const names = specs.flatMap((spec) => {

@@ -1,5 +1,5 @@
 /**
- * A validated policy, the input of `collector/kernel/plan.ts`. Made only by `parsePolicy`.
+ * A validated policy, the input of `collector/plan/plan.ts`. Made only by `parsePolicy`.
  * Names follow Tetragon's TracingPolicy (docs/reference/policy/README.md); defaults are filled in.
  */
 
@@ -282,7 +282,7 @@ export interface KprobeSpec {
    * among the fields of a `tracepoint`'s format, or among the arguments that the kernel passes to a `rawTracepoint`.
    */
   readonly type: 'kprobe' | 'lsm' | 'tracepoint' | 'rawTracepoint'
-  /** `call` only names a list: a hook for each of its functions, which `collector/kernel/functions/generated.ts` makes. */
+  /** `call` only names a list: a hook for each of its functions, which `collector/plan/functions/generated.ts` makes. */
   readonly generated?: GeneratedCalls
   /** As written. */
   readonly call: string

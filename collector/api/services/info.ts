@@ -6,9 +6,9 @@ import type { Any } from '@bufbuild/protobuf/wkt'
 import { formatAddress } from '../../../config/base/addresses.ts'
 import { version } from '../../../config/base/own.ts'
 import type { Config } from '../../../config/agent/schema.ts'
-import { atLeast } from '../../kernel/facts.ts'
-import type { KernelFacts } from '../../kernel/facts.ts'
-import { lsmRefusal } from '../../kernel/functions/misfits.ts'
+import { atLeast } from '../../plan/facts.ts'
+import type { KernelFacts } from '../../plan/facts.ts'
+import { lsmRefusal } from '../../plan/functions/misfits.ts'
 import {
   EventLogService,
   FineGuidanceSensors,

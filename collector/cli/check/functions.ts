@@ -3,8 +3,8 @@ import { release } from 'node:os'
 import type { Policy } from '../../../config/policy/policy.ts'
 import type { Problem } from '../../../config/yaml/problems.ts'
 import { hasBtf, NativeError } from '../../../native/index.ts'
-import { ARCH } from '../../kernel/facts.ts'
-import { lackingOf } from '../../kernel/plan.ts'
+import { ARCH } from '../../plan/facts.ts'
+import { lackingOf } from '../../plan/plan.ts'
 import { symbolsOf } from '../../kernel/symbols.ts'
 
 const kernel = { arch: ARCH }

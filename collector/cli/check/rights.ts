@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { promisify } from 'node:util'
-import type { Finding } from '../../kernel/features.ts'
+import type { Finding } from '../../plan/features.ts'
 
 export interface PerfEvents {
   readonly state: 'permitted' | 'refused' | 'unknown'

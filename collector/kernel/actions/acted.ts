@@ -4,8 +4,8 @@ import type { Hook } from '../../../exporters/contract/event.ts'
 import { SIGKILL } from '../../../config/policy/selectors/actions.ts'
 import type { Actions } from '../../../config/policy/policy.ts'
 import { CollectorError } from '../../errors.ts'
-import { structBytes } from '../map-entries.ts'
-import type { PlannedHook } from '../plan.ts'
+import { structBytes } from '../../plan/map-entries.ts'
+import type { PlannedHook } from '../../plan/plan.ts'
 import { ACTED, SELECTOR_ID } from '../../wire/wire.ts'
 
 /** Time after which no program that knows a detached hook runs any more. */

@@ -4,10 +4,10 @@
  */
 import { builtFile } from '../../../native/index.ts'
 import type { BpfMap, BpfObject, ObjectOptions } from '../../../native/types.ts'
-import { BPF_F_NO_PREALLOC, atLeast } from '../facts.ts'
-import type { KernelFacts } from '../facts.ts'
-import { structBytes } from '../map-entries.ts'
-import type { SharedMaps } from '../objects.ts'
+import { BPF_F_NO_PREALLOC, atLeast } from '../../plan/facts.ts'
+import type { KernelFacts } from '../../plan/facts.ts'
+import { structBytes } from '../../plan/map-entries.ts'
+import type { SharedMaps } from '../../plan/objects.ts'
 import { u32 } from '../../wire/bytes.ts'
 import { REPEAT_KEY, TAKEN_AGGREGATE, TAKE_DONE, TAKE_LATER } from '../../wire/wire.ts'
 

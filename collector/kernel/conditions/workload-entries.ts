@@ -3,12 +3,12 @@ import { randomBytes } from 'node:crypto'
 import type { BpfMap } from '../../../native/types.ts'
 import type { WorkloadFilter } from '../../../config/policy/policy.ts'
 import { u32, u64 } from '../../wire/bytes.ts'
-import { structBytes } from '../map-entries.ts'
+import { structBytes } from '../../plan/map-entries.ts'
 import type { Finding } from '../watched/finding.ts'
 import { attempt } from '../watched/attempt.ts'
 import { KeptMap } from '../watched/kept-map.ts'
 import { WORKLOAD, WORKLOAD_CONTAINER, WORKLOAD_HOST, WORKLOAD_POD } from '../../wire/wire.ts'
-import { setBytes } from './entries.ts'
+import { setBytes } from '../../plan/conditions/entries.ts'
 
 export interface WorkloadCondition {
   readonly bit: number

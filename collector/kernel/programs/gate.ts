@@ -8,7 +8,7 @@ import { attempt } from '../watched/attempt.ts'
 import { WatchedLink } from '../watched/watched-link.ts'
 import type { Runs } from '../watched/watched-link.ts'
 import { HOOK_SLOTS } from '../../wire/wire.ts'
-import type { AttachMethod } from '../plan.ts'
+import type { AttachMethod } from '../../plan/plan.ts'
 import { u32 } from '../../wire/bytes.ts'
 
 /** A program of hook.bpf.c, and its place in a program array. */

@@ -30,7 +30,7 @@ export interface Place {
   readonly at: number
 }
 
-/** Places that are read instead of the parameter; made for one kernel (collector/kernel/functions/places.ts). */
+/** Places that are read instead of the parameter; made for one kernel (collector/plan/functions/places.ts). */
 export interface Places {
   /** From 1 on; equal for equal places. */
   readonly number: number

@@ -5,8 +5,9 @@
  * time is the median of its calls' groups; the fastest round counts, because other load on the host only adds time. Runs in a guest
  * with one CPU.
  */
-import { preempts, readKernelFacts } from '../../../collector/kernel/facts.ts'
-import type { AttachMode } from '../../../collector/kernel/plan.ts'
+import { preempts } from '../../../collector/plan/facts.ts'
+import { readKernelFacts } from '../../../collector/kernel/read-facts.ts'
+import type { AttachMode } from '../../../collector/plan/plan.ts'
 import { closed, kernelFunctions, kernelSymbols, NativeError, openObject, realTime } from '../../../native/index.ts'
 import type { Link } from '../../../native/types.ts'
 import { nsPerCall, openKernel, verified, verifiedSince } from '../support/kernel.ts'

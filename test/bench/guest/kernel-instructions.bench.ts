@@ -3,8 +3,9 @@
  * instructions (run.sh --counted), so neither the machine nor its load changes a figure. A figure is the median of some batches of calls.
  */
 import { basename } from 'node:path'
-import { preempts, readKernelFacts } from '../../../collector/kernel/facts.ts'
-import type { AttachMode } from '../../../collector/kernel/plan.ts'
+import { preempts } from '../../../collector/plan/facts.ts'
+import { readKernelFacts } from '../../../collector/kernel/read-facts.ts'
+import type { AttachMode } from '../../../collector/plan/plan.ts'
 import { NativeError, kernelFunctions, kernelSymbols, openObject, realTime } from '../../../native/index.ts'
 import { openKernel } from '../support/kernel.ts'
 import { Reader, SYMBOL, compileEmpty, policyOf } from '../support/pread.ts'

@@ -1,8 +1,8 @@
 /** The kernel side of the agent, and the kernel's data about programs and maps that this process holds. */
-import type { KernelFacts } from '../../../collector/kernel/facts.ts'
+import type { KernelFacts } from '../../../collector/plan/facts.ts'
 import { Workloads } from '../../../collector/identity/workloads.ts'
 import { KernelSide } from '../../../collector/kernel/kernel-side.ts'
-import type { AttachMode } from '../../../collector/kernel/plan.ts'
+import type { AttachMode } from '../../../collector/plan/plan.ts'
 import { descriptors, field } from '../../support/measure/bpf-memory.ts'
 import { keepStatistics } from '../../support/measure/statistics.ts'
 import type { Link } from '../../../native/types.ts'

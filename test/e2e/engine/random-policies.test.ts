@@ -7,7 +7,7 @@
  */
 import assert from 'node:assert/strict'
 import test, { describe } from 'node:test'
-import type { AttachMode } from '../../../collector/kernel/plan.ts'
+import type { AttachMode } from '../../../collector/plan/plan.ts'
 import { compareSets } from '../../support/policies/compare.ts'
 import { LoadedKernel } from '../../support/policies/loading.ts'
 import { cannotRun } from '../support/agent.ts'

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { release } from 'node:os'
-import { parsePreemption, preempts as modelPreempts } from '../../../collector/kernel/facts.ts'
+import { preempts as modelPreempts } from '../../../collector/plan/facts.ts'
+import { parsePreemption } from '../../../collector/kernel/read-facts.ts'
 
 /** Whether the running kernel is at least this one. */
 export function kernelAtLeast(major: number, minor: number): boolean {

@@ -1,5 +1,5 @@
 /** The functions that a ReplayKernel has, and a policy that hooks them in the order of their numbers. */
-import type { Symbols } from '../../../collector/kernel/plan.ts'
+import type { Symbols } from '../../../collector/plan/plan.ts'
 import type { KernelFunction } from '../../../native/types.ts'
 
 const param = (type: string): KernelFunction['params'][number] => ({ name: '', type, base: type, sizeBytes: 8 })

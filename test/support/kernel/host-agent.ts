@@ -5,7 +5,7 @@
  * runs already, or a program that runs; the same message is the answer, when their records are in the ring.
  */
 import { fileURLToPath } from 'node:url'
-import { valueIndex } from '../../../collector/kernel/layout/hook.ts'
+import { valueIndex } from '../../../collector/plan/layout/hook.ts'
 import type { Lock, Successor } from '../../../collector/host/sockets/lock.ts'
 import { HOST_KERNEL } from '../../../collector/kernel/open.ts'
 import { PROCESS_FLAGS } from '../../../collector/wire/flags.ts'

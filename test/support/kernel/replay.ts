@@ -3,11 +3,11 @@
  * its ring. With it the real agent runs on any host.
  */
 import { takeLock, takeOver } from '../../../collector/host/sockets/lock.ts'
-import { numbering } from '../../../collector/kernel/functions/places.ts'
-import type { KernelFacts } from '../../../collector/kernel/facts.ts'
+import { numbering } from '../../../collector/plan/functions/places.ts'
+import type { KernelFacts } from '../../../collector/plan/facts.ts'
 import type { KernelSource } from '../../../collector/kernel/open.ts'
-import { planPolicy } from '../../../collector/kernel/plan.ts'
-import type { LoadedPolicy, PlannedHook, Symbols } from '../../../collector/kernel/plan.ts'
+import { planPolicy } from '../../../collector/plan/plan.ts'
+import type { LoadedPolicy, PlannedHook, Symbols } from '../../../collector/plan/plan.ts'
 import type {
   Kernel,
   KernelCounts,

@@ -74,17 +74,23 @@ export const ROWS: readonly Row[] = [
   collector('host', 'errors.ts'),
   collector('kubernetes', 'errors.ts'),
   collector('runtimes', 'proto host'),
-  collector('kernel', 'errors.ts wire host'),
+  // Pure: it reads no file and needs no addon.
+  {
+    room: 'collector/plan',
+    imports: [...CONFIG, ...within('collector', 'errors.ts wire host/turns.ts')],
+    types: THEIR_TYPES,
+  },
+  collector('kernel', 'errors.ts wire host plan'),
   collector('process', 'wire host kernel'),
   collector('identity', 'wire host kubernetes kernel process'),
-  collector('ingest', 'wire host kernel process identity'),
+  collector('ingest', 'wire host plan kernel process identity'),
   collector('enrich', 'host kubernetes runtimes kernel process identity ingest'),
-  collector('policies', 'errors.ts wire host kubernetes kernel ingest'),
+  collector('policies', 'errors.ts wire host kubernetes plan kernel ingest'),
   collector('delivery', ''),
-  collector('guard', 'wire host kernel process ingest'),
+  collector('guard', 'wire host plan kernel process ingest'),
   collector('reload', 'host policies delivery'),
-  collector('api', 'errors.ts proto host kernel process identity ingest policies delivery'),
-  collector('telemetry', 'host kubernetes kernel process ingest enrich policies delivery guard reload api'),
+  collector('api', 'errors.ts proto host plan kernel process identity ingest policies delivery'),
+  collector('telemetry', 'host kubernetes plan kernel process ingest enrich policies delivery guard reload api'),
   {
     room: 'collector',
     imports: [
@@ -96,7 +102,7 @@ export const ROWS: readonly Row[] = [
     ],
     types: THEIR_TYPES,
   },
-  collector('cli', 'errors.ts proto host kernel process delivery api agent.ts running.ts'),
+  collector('cli', 'errors.ts proto host plan kernel process delivery api agent.ts running.ts'),
   collector('main.ts', 'errors.ts cli'),
 ]
 

@@ -9,7 +9,7 @@ import { NOP, typeNamed } from '../../../config/policy/arguments.ts'
 import type { Hook } from '../../../exporters/contract/event.ts'
 import type { KnownHook } from '../../../collector/ingest/call.ts'
 import type { ScannedProcess } from '../../../collector/process/procfs.ts'
-import { valueIndex } from '../../../collector/kernel/layout/hook.ts'
+import { valueIndex } from '../../../collector/plan/layout/hook.ts'
 import { EVENT_HEADER } from '../../../collector/wire/wire.ts'
 
 export interface Recording {

@@ -4,7 +4,7 @@
  */
 import { NOP, typeNamed } from '../../../config/policy/arguments.ts'
 import type { Hook } from '../../../exporters/contract/event.ts'
-import { valueIndex } from '../../../collector/kernel/layout/hook.ts'
+import { valueIndex } from '../../../collector/plan/layout/hook.ts'
 import { PROCESS_FLAGS } from '../../../collector/wire/flags.ts'
 import { RingRecords } from './ring-records.ts'
 import type { HookValue, Stamp } from './ring-records.ts'

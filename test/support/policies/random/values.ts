@@ -1,6 +1,7 @@
 /** Files as policies see them: the paths, and the values of `resolve` from a `struct file` or a `struct path`. */
 import { release } from 'node:os'
-import { atLeast, parseRelease } from '../../../../collector/kernel/facts.ts'
+import { atLeast } from '../../../../collector/plan/facts.ts'
+import { parseRelease } from '../../../../collector/kernel/read-facts.ts'
 import { kept } from '../../../e2e/support/paths.ts'
 import type { Identity } from '../identity.ts'
 import type { Value } from '../value.ts'

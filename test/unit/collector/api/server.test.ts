@@ -17,7 +17,7 @@ import {
 } from '../../../../collector/proto/grpc/reflection_pb.js'
 import type { ServerReflectionRequest } from '../../../../collector/proto/grpc/reflection_pb.js'
 import { probesOf } from '../../../../collector/api/services/info.ts'
-import type { KernelFacts } from '../../../../collector/kernel/facts.ts'
+import type { KernelFacts } from '../../../../collector/plan/facts.ts'
 import { version } from '../../../../config/base/own.ts'
 import { createAuthority, withoutOpenssl } from '../../../support/authority.ts'
 import { Folder } from '../../exporters/support/folder.ts'

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { HookRegistry } from '../../../../collector/ingest/hooks.ts'
-import { valueIndex } from '../../../../collector/kernel/layout/hook.ts'
+import { valueIndex } from '../../../../collector/plan/layout/hook.ts'
 import { makeHook } from '../../exporters/support/events.ts'
 import { NOP } from '../../../../config/policy/arguments.ts'
 import type { NumberFilter } from '../../../../config/policy/policy.ts'

@@ -1,4 +1,4 @@
-import type { KernelFacts } from '../../../../collector/kernel/facts.ts'
+import type { KernelFacts } from '../../../../collector/plan/facts.ts'
 
 /** The facts of an upstream kernel of this version, built with everything; `change` has the differences. */
 export function kernel(major: number, minor: number, change: Partial<KernelFacts> = {}): KernelFacts {

@@ -1,8 +1,8 @@
 /** Laid out hooks, read back by wire.ts. */
 import type { HookSpec } from '../../../../config/policy/policy.ts'
-import { hookBytes } from '../../../../collector/kernel/layout/hook.ts'
-import { Tables } from '../../../../collector/kernel/layout/tables.ts'
-import type { Component, EdgeTarget } from '../../../../collector/kernel/layout/tables.ts'
+import { hookBytes } from '../../../../collector/plan/layout/hook.ts'
+import { Tables } from '../../../../collector/plan/layout/tables.ts'
+import type { Component, EdgeTarget } from '../../../../collector/plan/layout/tables.ts'
 import {
   ARG_TYPES,
   SHARED_COMPONENT,

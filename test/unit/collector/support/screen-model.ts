@@ -8,7 +8,7 @@ import {
   PREFIX_PARTS,
   SMALL_NUMBERS,
 } from '../../../../collector/wire/wire.ts'
-import type { EdgeTarget } from '../../../../collector/kernel/layout/tables.ts'
+import type { EdgeTarget } from '../../../../collector/plan/layout/tables.ts'
 import { numbersIn, pathIn, setIn } from './layout.ts'
 import type { LaidOut, NumberRead, PathRead } from './layout.ts'
 

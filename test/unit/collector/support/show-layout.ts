@@ -1,6 +1,6 @@
 /** Tables as lines that a reviewer of a golden file can follow with wire.ts. */
 import { EDGE_OPEN } from '../../../../collector/wire/wire.ts'
-import type { Component, EdgeTarget, Tables } from '../../../../collector/kernel/layout/tables.ts'
+import type { Component, EdgeTarget, Tables } from '../../../../collector/plan/layout/tables.ts'
 import { members, setIn } from './layout.ts'
 
 /** Eight bytes a line, without zeroes. */

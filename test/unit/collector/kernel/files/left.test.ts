@@ -1,8 +1,8 @@
 /** Files that left sticky folders: the entries that are removed before a bit goes to another filter. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { FilterBits } from '../../../../../collector/kernel/files/bits.ts'
-import { identityKey } from '../../../../../collector/kernel/files/entries.ts'
+import { FilterBits } from '../../../../../collector/plan/files/bits.ts'
+import { identityKey } from '../../../../../collector/plan/files/entries.ts'
 import { forgetLeft } from '../../../../../collector/kernel/files/files.ts'
 import { IDENTITY, IDENTITY_FILTERS } from '../../../../../collector/wire/wire.ts'
 import type { IdentityFilter } from '../../../../../config/policy/policy.ts'

@@ -7,7 +7,7 @@ import { linkSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, unlink
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { identityKey } from '../../../../../collector/kernel/files/entries.ts'
+import { identityKey } from '../../../../../collector/plan/files/entries.ts'
 import { LinkedFiles } from '../../../../../collector/kernel/files/linked.ts'
 import { linksBelow } from '../../../../../collector/kernel/files/links.ts'
 import { Unanswered } from '../../../../../collector/kernel/files/reach.ts'

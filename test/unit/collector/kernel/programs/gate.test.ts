@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { endsOf, gatePrograms, hookPrograms } from '../../../../../collector/kernel/programs/gate.ts'
-import type { AttachMode } from '../../../../../collector/kernel/plan.ts'
+import type { AttachMode } from '../../../../../collector/plan/plan.ts'
 import type { ProgramSpec } from '../../../../../native/types.ts'
 
 const ROWS: ReadonlyArray<

@@ -1,8 +1,8 @@
 /** Features of a kernel → output of `ktrail check --kernel` and names in the log; docs/reference/kernels.md has the same. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { FEATURES, kernelFindings, lackingFeatures } from '../../../../collector/kernel/features.ts'
-import type { KernelFacts } from '../../../../collector/kernel/facts.ts'
+import { FEATURES, kernelFindings, lackingFeatures } from '../../../../collector/plan/features.ts'
+import type { KernelFacts } from '../../../../collector/plan/facts.ts'
 import { read } from '../../support/pages.ts'
 import { kernel } from '../support/facts.ts'
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { typeNamed } from '../../../../../config/policy/arguments.ts'
 import type { ArgumentSpec, HookSpec, NumberFilter } from '../../../../../config/policy/policy.ts'
-import { numbering, pathsOf, placedArgument, withPlaces } from '../../../../../collector/kernel/functions/places.ts'
+import { numbering, pathsOf, placedArgument, withPlaces } from '../../../../../collector/plan/functions/places.ts'
 import type { KernelFunction, KernelMember } from '../../../../../native/types.ts'
 
 const FUNCTION: KernelFunction = {

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { textEntries } from '../../../../../collector/kernel/layout/texts.ts'
-import type { TextEntry } from '../../../../../collector/kernel/layout/texts.ts'
+import { textEntries } from '../../../../../collector/plan/layout/texts.ts'
+import type { TextEntry } from '../../../../../collector/plan/layout/texts.ts'
 import { TEXT_KEY_BYTES } from '../../../../../collector/wire/wire.ts'
 
 const FILTER = 3

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { Together } from '../../../../collector/kernel/layout/hook.ts'
+import { Together } from '../../../../collector/plan/layout/hook.ts'
 import { NO_ARG, SELECTORS_MAX } from '../../../../collector/wire/wire.ts'
 import type { Operator } from '../../../../config/policy/operators.ts'
 import type { ArgumentFilter, HookSpec, NumberFilter, TextFilter } from '../../../../config/policy/policy.ts'

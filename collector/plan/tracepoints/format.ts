@@ -1,5 +1,4 @@
 /** The kernel's description of a tracepoint's event: the file `format` of tracefs. */
-import { readOr } from '../../host/read.ts'
 
 /** A field, in the order of policies: the four common fields first. */
 export interface FormatField {
@@ -12,27 +11,8 @@ export interface FormatField {
   readonly signed: boolean
 }
 
+/** Where tracefs is mounted. */
 export const TRACEFS: readonly string[] = ['/sys/kernel/tracing', '/sys/kernel/debug/tracing']
-
-/** `file` below tracefs; undefined if it is not there or not mounted. */
-export function readTracefs(file: string): string | undefined {
-  for (const root of TRACEFS) {
-    const text = readOr(`${root}/${file}`)
-    if (text !== undefined) return text
-  }
-  return undefined
-}
-
-/** `name`: `subsystem:event`. */
-export function formatOf(name: string, read = readTracefs): readonly FormatField[] | undefined {
-  const text = read(`events/${name.replace(':', '/')}/format`)
-  return text === undefined ? undefined : parseFormat(text)
-}
-
-/** Every `subsystem:event`; empty if tracefs does not show it. */
-export function eventNames(read = readTracefs): readonly string[] {
-  return (read('available_events') ?? '').split('\n').filter((line) => line !== '')
-}
 
 const FIELD = /^\tfield:([^;]+);\toffset:(\d+);\tsize:(\d+);\tsigned:([01]);/gm
 

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { IdentityFilter } from '../../../../../config/policy/policy.ts'
-import { FREED_NUMBERS_KEPT, FilterBits, PathNumbers } from '../../../../../collector/kernel/files/bits.ts'
-import { WantedFiles, identityKey } from '../../../../../collector/kernel/files/entries.ts'
+import { FREED_NUMBERS_KEPT, FilterBits, PathNumbers } from '../../../../../collector/plan/files/bits.ts'
+import { WantedFiles, identityKey } from '../../../../../collector/plan/files/entries.ts'
 import {
   IDENTITY,
   IDENTITY_FILTERS,

@@ -1,10 +1,10 @@
 /** Conditions → map entries, read as the kernel reads them: the longest key that begins a text. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { conditionEntries } from '../../../../../collector/kernel/conditions/entries.ts'
-import type { ConditionMap } from '../../../../../collector/kernel/conditions/entries.ts'
+import { conditionEntries } from '../../../../../collector/plan/conditions/entries.ts'
+import type { ConditionMap } from '../../../../../collector/plan/conditions/entries.ts'
 import { programBytes } from '../../../../../collector/kernel/conditions/images.ts'
-import { ConditionTable } from '../../../../../collector/kernel/conditions/table.ts'
+import { ConditionTable } from '../../../../../collector/plan/conditions/table.ts'
 import {
   CONDITIONS,
   CONDITION_PARENT,

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Turns } from '../../../../../collector/host/turns.ts'
-import { SetTable, Tables, fillMaps, mapSizes } from '../../../../../collector/kernel/layout/tables.ts'
+import { SetTable, Tables, fillMaps, mapSizes } from '../../../../../collector/plan/layout/tables.ts'
 import { EDGE_OPEN, EMPTY_SET, SELECTOR } from '../../../../../collector/wire/wire.ts'
 import type { BpfMap } from '../../../../../native/types.ts'
 import { laidOut } from '../../support/layout.ts'

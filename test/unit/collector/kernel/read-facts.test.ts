@@ -1,7 +1,7 @@
 /** Facts about the running kernel, parsed from texts. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { atLeast, parsePreemption, parseRelease, readKernelFacts } from '../../../../collector/kernel/facts.ts'
+import { parsePreemption, parseRelease, readKernelFacts } from '../../../../collector/kernel/read-facts.ts'
 import type { KernelFunction } from '../../../../native/types.ts'
 
 for (const [text, version] of [
@@ -42,15 +42,6 @@ for (const [debugfs, cmdline, version, want] of PREEMPTION) {
 
 const nothing = async (): Promise<Map<string, never>> => new Map<string, never>()
 const no = (): boolean => false
-
-test('facts: versions compare by number, not by text', async () => {
-  const facts = {
-    ...(await readKernelFacts(nothing, nothing, no)),
-    version: [6, 12] as const,
-  }
-  assert.ok(atLeast(facts, 6, 2) && atLeast(facts, 6, 12) && atLeast(facts, 5, 18))
-  assert.ok(!atLeast(facts, 6, 13) && !atLeast(facts, 7, 0))
-})
 
 test('facts: symbols missing in kallsyms are 0, and there is no fprobe', async () => {
   const none = await readKernelFacts(nothing, nothing, no)

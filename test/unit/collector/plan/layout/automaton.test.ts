@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import fc from 'fast-check'
-import { automaton } from '../../../../../collector/kernel/layout/automaton.ts'
+import { automaton } from '../../../../../collector/plan/layout/automaton.ts'
 import { AUTOMATON_FOUND } from '../../../../../collector/wire/wire.ts'
 
 /** As bpf/call/text.h walks it. */

@@ -1,5 +1,4 @@
 /** Functions of lists that only a kernel can fill: its system calls, and the functions that ftrace can trace. */
-import { readFile } from 'node:fs/promises'
 import { parseRegex } from '../../../config/base/regex.ts'
 import type { GeneratedCalls, KprobeSpec, Policy } from '../../../config/policy/policy.ts'
 import { MAX_KPROBES } from '../../../config/policy/parse.ts'
@@ -11,8 +10,6 @@ import { SYSCALL_PREFIX } from './misfits.ts'
 /** The functions of a list, or a sentence with the reason why they are not known. */
 export type Generated = readonly string[] | string
 
-const FTRACE = TRACEFS.map((root) => `${root}/available_filter_functions`)
-
 /** One text for equal lists. */
 export const keyOf = (list: GeneratedCalls): string => (list.of === 'syscalls' ? '' : list.pattern)
 
@@ -21,7 +18,7 @@ export async function generatedOf(
   policies: readonly Policy[],
   arch: KernelFacts['arch'],
   known: () => Promise<readonly string[]>,
-  ftrace: () => Promise<string | undefined> = readFtrace,
+  ftrace: () => Promise<string | undefined>,
 ): Promise<ReadonlyMap<string, Generated>> {
   const found = new Map<string, Generated>()
   const lists = policies.flatMap(({ hooks }) => hooks.flatMap(({ generated }) => generated ?? []))
@@ -37,24 +34,16 @@ export async function generatedOf(
     }
     const text = traced === undefined ? await ftrace() : ''
     if (text === undefined) {
-      found.set(key, `cannot read ${FTRACE[0]}: mount tracefs there, and run ktrail as root`)
+      found.set(
+        key,
+        `cannot read ${TRACEFS[0]}/available_filter_functions: mount tracefs there, and run ktrail as root`,
+      )
       continue
     }
     traced ??= await namesIn(text, new Set(names))
     found.set(key, await matching(traced, list.pattern))
   }
   return found
-}
-
-async function readFtrace(): Promise<string | undefined> {
-  for (const path of FTRACE) {
-    try {
-      return await readFile(path, 'utf8')
-    } catch {
-      continue
-    }
-  }
-  return undefined
 }
 
 /** Reads lines such as `vfs_read` or `nf_hook [nf_tables]`. Without type information, as for clones (f.isra.0), arguments are unknown. */

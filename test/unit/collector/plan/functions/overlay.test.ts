@@ -1,7 +1,7 @@
 /** The place where overlayfs keeps the files of its layers, by the members of the kernel's types. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { overlayPlaces } from '../../../../../collector/kernel/functions/overlay.ts'
+import { overlayPlaces } from '../../../../../collector/plan/functions/overlay.ts'
 import { OVERLAY_PLACES, OVERLAY_STEPS } from '../../../../../collector/wire/wire.ts'
 
 const BASE = { base: '', sizeBytes: 8, signed: false, bit: 0, bits: 0 }

@@ -1,7 +1,7 @@
 /** Conditions of policies → bits of a process's verdict. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { CONDITIONS_MAX, ConditionTable } from '../../../../../collector/kernel/conditions/table.ts'
+import { CONDITIONS_MAX, ConditionTable } from '../../../../../collector/plan/conditions/table.ts'
 import { FOLLOWING_MAX } from '../../../../../collector/wire/wire.ts'
 import { asking, pids, programs } from '../../support/process-filters.ts'
 

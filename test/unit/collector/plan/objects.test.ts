@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { test } from 'node:test'
-import { hookObject, processObject } from '../../../../collector/kernel/objects.ts'
+import { hookObject, processObject } from '../../../../collector/plan/objects.ts'
 import { builtFile } from '../../../../native/index.ts'
 import { kernel } from '../support/facts.ts'
 

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { Together, hookBytes, recordRoom, valueIndex } from '../../../../../collector/kernel/layout/hook.ts'
-import { NO_FACTS } from '../../../../../collector/kernel/layout/selector.ts'
-import { knobsOf } from '../../../../../collector/kernel/layout/knobs.ts'
-import { Tables } from '../../../../../collector/kernel/layout/tables.ts'
+import { Together, hookBytes, recordRoom, valueIndex } from '../../../../../collector/plan/layout/hook.ts'
+import { NO_FACTS } from '../../../../../collector/plan/layout/selector.ts'
+import { knobsOf } from '../../../../../collector/plan/layout/knobs.ts'
+import { Tables } from '../../../../../collector/plan/layout/tables.ts'
 import {
   ARG_TYPES,
   CLASSES,

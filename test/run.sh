@@ -5,7 +5,7 @@
 #   FILES=GLOB    only the test files that match, for instance FILES='*burst*'
 #   ARCH=arm64    only tests on a kernel for arm64, with what deploy/setup/cross.sh built: make arm64
 #   KTRAIL_SEED, KTRAIL_FULL_HITS: for test/e2e/crash.test.ts and test/e2e-full
-#   KTRAIL_LONG=1: also slow tests, which take minutes (test/support/long.ts), and more rounds in guests
+#   KTRAIL_LONG=1: also slow tests, which take minutes, every row of tables that are sampled by day (test/support/long.ts), and more rounds in guests
 # One guest runs from the first minute on, beside real sinks and then packages, two afterwards, and beside these a guest whose tests mostly wait.
 # The unit tests take the time that these leave.
 # Lines of all but unit tests begin with the name of the run.
@@ -137,7 +137,9 @@ tests() {
 }
 
 # The tests in guests, which two workers take. The longest files first, so that both workers end at nearly the same time.
-LONGEST=(test/e2e/{engine/races,policies,hostile/process-reconcile,hostile/flood,engine/returns,burst,idle/idle}.test.ts)
+# By the table of durations of a whole run.
+LONGEST=(test/e2e/{hostile/flood,policies,burst,engine/aggregate,files/link-races,identity/workloads,idle/idle}.test.ts test/library/attacks.test.ts
+  test/e2e/{api,engine/returns}.test.ts)
 mapfile -t apart < <(find test/e2e -mindepth 1 -maxdepth 1 -not -name one-agent | sort)
 guest_worker() {
   local part number=1
@@ -151,17 +153,17 @@ guest_worker() {
   wanted 7-integration-e2e || return 0
   while :; do
     until mkdir "$taken/$number" 2>/dev/null; do number=$((number + 1)); done
-    tests "7-integration-e2e-$number" --untaken --cpus 2 --timeout "$guest_s" -- "${LONGEST[@]}" test/integration test/library/attacks.test.ts "${apart[@]}" || break
+    tests "7-integration-e2e-$number" --untaken --cpus 2 --timeout "$guest_s" -- "${LONGEST[@]}" test/integration "${apart[@]}" || break
   done
-  # Rows of the kernel, in a guest of its own (test/bench/guard/guard.ts), by the worker that ends first.
-  [ "$files" = '*' ] && [ "$kernel" = 6.12 ] && mkdir "$taken/instructions" 2>/dev/null || return 0
-  run 9-instructions env ONLY=kernel-instructions test/bench/run.sh > >(sed -u 's/^/9-instructions: /') 2>&1
 }
 
-# Tests that wait for the intervals of the guard use little of a processor: their guest runs beside the others.
+# Tests that wait for the intervals of the guard or of the reconciliation use half of a processor: their guest runs beside the others. So do the rows of
+# the kernel afterwards, in a guest of their own (test/bench/guard/guard.ts), which counts instructions: load does not change them.
 export KTRAIL_GUESTS=3
 waiting_guest() {
-  tests 7-e2e-guard --untaken --cpus 2 --timeout "$guest_s" -- test/e2e/guard || true
+  tests 7-e2e-guard --untaken --cpus 2 --timeout "$guest_s" -- test/e2e/guard test/e2e/hostile/process-reconcile.test.ts || true
+  [ "$files" = '*' ] && [ "$kernel" = 6.12 ] || return 0
+  run 9-instructions env ONLY=kernel-instructions test/bench/run.sh > >(sed -u 's/^/9-instructions: /') 2>&1
 }
 
 # Full preemption is a boot option on kernels with PREEMPT_DYNAMIC; one kernel is enough to test it.

@@ -13,6 +13,7 @@ import { kernelAtLeast } from './support/kernel.ts'
 import { fileHook, path, policy } from './support/policy.ts'
 import type { Line } from './support/record.ts'
 import { summary } from './support/summary.ts'
+import { notToday } from '../support/long.ts'
 
 const skip = cannotRun()
 const folder = skip === false ? freshFolder('policies') : '/none'
@@ -298,8 +299,9 @@ describe('policies', { skip }, () => {
   describe('policies: every attach mode', () => {
     // Only one agent runs on a host; the first still runs if a test above failed.
     before(() => agent[Symbol.asyncDispose]())
-    for (const { mode, links } of MODES) {
-      test(`policies: attach.mode ${mode}`, async (t) => {
+    // Two of them a day.
+    for (const [i, { mode, links }] of MODES.entries()) {
+      test(`policies: attach.mode ${mode}`, { skip: notToday(i % 3, 3) }, async (t) => {
         await using other = await TestAgent.start({
           config: { attach: { mode } },
           policies: { 'modes.yaml': BOTH_ENDS },

@@ -12,6 +12,7 @@ import { imageOf } from '../support/containers/images.ts'
 import { debianPackage } from '../support/guest/built-packages.ts'
 import { ROOT, SCRATCH, eventsIn, run } from '../support/guest/fresh-root.ts'
 import { choosePolicy } from '../support/guest/own-policy.ts'
+import { notToday } from '../support/long.ts'
 
 const IMAGE = 'ktrail:test'
 const PAGE = readFileSync(path.join(ROOT, 'docs/start/container.md'), 'utf8')
@@ -116,12 +117,18 @@ test('image: the same layer each time; it runs, knows its health, and reports an
     assert.match(runAs(OLD_COMMAND, host), /^CapEff:\t0000000400280000$/m)
     rmSync(host, { recursive: true })
 
-    for (const [kernel, command, rights] of [
+    const kernels = [
       ['6.12', COMMAND, '-all,+bpf,+perfmon,+sys_ptrace,+syslog'],
       // Debian 12 with its own Docker.
       ['6.1', OLD_COMMAND, '-all,+sys_admin,+sys_ptrace,+syslog'],
-    ] as const) {
+    ] as const
+    for (const [part, [kernel, command, rights]] of kernels.entries()) {
       assert.equal(rightsOf(command), rights)
+      const without = notToday(part, kernels.length)
+      if (without !== false) {
+        t.diagnostic(`no boot of ${kernel}: ${without}`)
+        continue
+      }
       const events = eventsIn(
         kernel,
         folder,

@@ -20,6 +20,8 @@ export class KeptMap {
   #from: Buffer | undefined
   #additions: boolean
   #suspicious = false
+  /** Changes by others that the agent's own writes have met since the last check: no comparison finds them any more. */
+  #overwritten = 0
 
   /** `additions`: whether others can add entries that matter; not to an array. */
   constructor(map: Pick<BpfMap, 'info' | 'lookupAll' | 'update' | 'delete' | 'part'>, { additions = true } = {}) {
@@ -28,8 +30,12 @@ export class KeptMap {
   }
 
   update(key: Uint8Array, value: Uint8Array): boolean {
+    const text = textOf(key)
+    const kept = this.#kept.get(text)
+    const changed = kept !== undefined && this.#map.lookupAll([key])[0]?.equals(kept) !== true
     const done = this.#map.update(key, value)
-    if (done) this.#kept.set(textOf(key), Buffer.from(value))
+    if (done) this.#kept.set(text, Buffer.from(value))
+    if (done && changed) this.#overwritten++
     return done
   }
 
@@ -43,11 +49,13 @@ export class KeptMap {
     const entries = this.#suspicious ? ENTRIES_AFTER : ENTRIES
     const wrong = this.#wrong(entries)
     const added = this.#added(entries)
-    this.#suspicious = wrong.length + added.length > 0
+    const changed = wrong.length + this.#overwritten
+    this.#overwritten = 0
+    this.#suspicious = changed + added.length > 0
     if (!this.#suspicious) return []
     const repaired = this.#repair(wrong, added)
     const got = [
-      ...(wrong.length > 0 ? [plural(wrong.length, 'missing or changed entry')] : []),
+      ...(changed > 0 ? [plural(changed, 'missing or changed entry')] : []),
       ...(added.length > 0 ? [plural(added.length, 'foreign entry')] : []),
     ].join(', ')
     const on = this.#map.info.name

@@ -71,6 +71,15 @@ test('kept map: the agent’s own changes are no finding, and an empty map is no
   assert.deepEqual([look(), kernel.size], [[], 0])
 })
 
+test('kept map: a change that the agent’s next write covers is found', () => {
+  const { kernel, kept, look } = rig(3)
+  kernel.set(1, 0)
+  kernel.delete(2)
+  for (const key of [0, 1, 2]) kept.update(u32(key), u32(key + 200))
+  assert.deepEqual(look(), ['policy_map_changed asked: 2 missing or changed entries'])
+  assert.deepEqual([look(), [...kernel.values()]], [[], [200, 201, 202]])
+})
+
 test('kept map: the first check finds an emptied map, however many entries it had, and the next ones fill it', () => {
   const { kernel, look } = rig(1_000)
   const before = new Map(kernel)

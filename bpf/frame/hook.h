@@ -5,7 +5,7 @@
 /*
  * The work at a hooked function for all policies on it, as constants. User space fills `hooks` before load, so the
  * verifier sees plain numbers and removes code that no policy uses. Their selectors are in maps, so that the verifier's work
- * does not grow with them. collector/kernel/layout/hook.ts writes these structs.
+ * does not grow with them. collector/plan/layout/hook.ts writes these structs.
  */
 
 #include "../vmlinux/kernel.h"

@@ -50,8 +50,9 @@ const TICK_NS = 10_000_000n
 const SLICE_MS = 4
 /** Most unknown processes per round; the next round takes the rest. */
 const MOST_UNKNOWN = 8192
-/** Share of the time that reconciliation may take while losses continue. */
+/** Share of the time that reconciliation may take while losses continue, and the longest time without one. */
 const SHARE = 1 / 10
+const REST_MS = 30_000
 
 export class Reconciler {
   readonly #options: ReconcileOptions
@@ -134,7 +135,7 @@ export class Reconciler {
     await this.#releaseGone(round, oldNs, checkAll)
     await this.#adoptUnknown(unknown)
     if (this.#stopped) return
-    this.#notBeforeMs = performance.now() + this.#workMs / SHARE
+    this.#notBeforeMs = performance.now() + Math.min(this.#workMs / SHARE, REST_MS)
     onDone(this.#done)
   }
 
@@ -152,8 +153,7 @@ export class Reconciler {
     this.#behind = this.#options.waiting()
     this.#caughtUp = read.resolve
     if (this.#stopped) read.resolve()
-    await read.promise
-    this.#sliceMs = performance.now()
+    await this.#wait(read.promise)
   }
 
   async #releaseGone(round: number, oldNs: bigint, checkAll: boolean): Promise<void> {
@@ -206,7 +206,7 @@ export class Reconciler {
       if (this.#stopped || !table.budget.hasRoom) return
       const startNs = startOf(start.lo, start.hi)
       const exists = this.#exists(pid, startNs)
-      const found = exists ? await readProcess(procfs, pid, files) : undefined
+      const found = exists ? await this.#wait(readProcess(procfs, pid, files)) : undefined
       if (this.#stopped) return
       // Checked after reading /proc, which proves that it was not read from a later image.
       if (kernel.processStart(pid) !== startNs || table.find(pid, start.lo, start.hi) !== undefined) continue
@@ -219,10 +219,16 @@ export class Reconciler {
   }
 
   async #pause(): Promise<void> {
-    const ms = performance.now() - this.#sliceMs
-    if (ms < SLICE_MS) return
-    this.#workMs += ms
-    await setImmediate()
-    this.#sliceMs = performance.now()
+    if (performance.now() - this.#sliceMs >= SLICE_MS) await this.#wait(setImmediate())
+  }
+
+  /** Ends a slice. The time until the result is no work: the kernel may not answer a read for seconds. */
+  async #wait<T>(result: Promise<T>): Promise<T> {
+    this.#workMs += performance.now() - this.#sliceMs
+    try {
+      return await result
+    } finally {
+      this.#sliceMs = performance.now()
+    }
   }
 }

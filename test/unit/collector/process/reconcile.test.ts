@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { mkdirSync, rmSync } from 'node:fs'
 import { afterEach, beforeEach, describe, it } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
 import { ProcessFiles } from '../../../../collector/process/detail/process-files.ts'
 import type { KernelProcess } from '../../../../collector/kernel/port.ts'
 import type { Reconciled } from '../../../../collector/process/reconcile.ts'
@@ -34,7 +35,7 @@ class World implements Disposable {
   /** The kernel's maps are closed. */
   closed = false
   /** Called before the arguments of a process are read. */
-  reading: () => void = () => {}
+  reading: () => void | Promise<void> = () => {}
   readonly failures: unknown[] = []
   readonly reconciler: Reconciler
 
@@ -42,8 +43,8 @@ class World implements Disposable {
     const { table, kernel, folder } = this
     const files = new ProcessFiles(folder.path)
     const read = files.read.bind(files)
-    files.read = (...asked) => {
-      this.reading()
+    files.read = async (...asked) => {
+      await this.reading()
       return read(...asked)
     }
     this.reconciler = new Reconciler({
@@ -109,11 +110,11 @@ class World implements Disposable {
   }
 
   /** Two ticks after a loss, and an empty ring. */
-  async reconcile(): Promise<Reconciled> {
+  async reconcile(nowMs = LATER_MS): Promise<Reconciled> {
     this.done = undefined
     this.lost++
     this.reconciler.tick(0)
-    this.reconciler.tick(LATER_MS)
+    this.reconciler.tick(nowMs)
     const compared = (): boolean => {
       this.reconciler.read(0)
       return this.done !== undefined || this.failures.length > 0
@@ -282,6 +283,14 @@ describe('reconciling', () => {
     world.closed = true
     await stopped
     assert.deepEqual(world.failures, [])
+  })
+
+  it('a process whose arguments are not answered for a second does not delay the next comparison', async () => {
+    world.reading = () => setTimeout(1_000)
+    for (const pid of [10, 11]) world.begin(pid, START)
+    assert.equal((await world.reconcile()).adopted, 2)
+    world.vanish(10)
+    assert.equal((await world.reconcile(performance.now() + 2_000)).released, 1)
   })
 
   it('20,000 processes block the event loop for no more than a slice', async () => {

@@ -28,7 +28,7 @@ function rig(): Rig {
   const map = (name: string): BpfMap => ({
     info: { name, keySize: 4, valueSize: 4, maxEntries: 1, perCpu: 1 },
     lookup: unused,
-    lookupAll: unused,
+    lookupAll: (keys) => keys.map((key) => entries[name]?.get(Buffer.from(key).toString('hex'))),
     update: (key, value) => {
       if (made.full === name) throw new NativeError('MAP_FAILED', `${name} is full`)
       entries[name]?.set(Buffer.from(key).toString('hex'), Buffer.from(value))

@@ -33,6 +33,8 @@ const REQUEST_MS = 5_000
 const TEMPORARY_MS = 30_000
 /** Longer than any grace of the holder that a service manager waits for. */
 const HOLDER_MS = 150_000
+/** Much longer than a successor needs to take the released lock. */
+const FOLLOWED_MS = 1_000
 
 /** Released when it is disposed of. */
 export interface Lock extends Disposable {
@@ -79,7 +81,8 @@ export async function takeOver(path: string = PATH, holderMs: number = HOLDER_MS
     await once(holder, 'connect')
   } catch (error) {
     const errno = errnoOf(error)
-    if (errno === 'ECONNREFUSED' || errno === 'ENOENT') return takeLock(path)
+    if (errno === 'ECONNREFUSED' || errno === 'ENOENT')
+      return (await isFollowed(path)) ? takeOver(path, holderMs) : takeLock(path)
     throw refused(`cannot take the lock ${path} (one agent per host): ${String(error)}`, error)
   }
   holder.on('error', () => {})
@@ -91,7 +94,8 @@ export async function takeOver(path: string = PATH, holderMs: number = HOLDER_MS
   const busy = 'the running ktrail agent does not hand over'
   if (word === NO) throw busyError(busy)
   const lost = new AbortController()
-  let taken = answer === undefined ? await ended.then(() => take(path, busy)) : undefined
+  if (answer === undefined && !(await ended) && (await isFollowed(path))) return takeOver(path, holderMs)
+  let taken = answer === undefined ? await take(path, busy) : undefined
   let confirmed = taken !== undefined
   void ended.then((stays) => {
     if (confirmed || !stays) return
@@ -132,6 +136,17 @@ async function staysLocked(path: string): Promise<boolean> {
     await pause(50)
   }
   return true
+}
+
+/** Whether another successor takes the lock that its holder has released: it is faster than this one, and knows until when the holder reported. */
+async function isFollowed(path: string): Promise<boolean> {
+  for (let ms = 0; ms < FOLLOWED_MS; ms += 50) {
+    // oxlint-disable-next-line no-await-in-loop -- waits
+    if (await isLocked(path)) return true
+    // oxlint-disable-next-line no-await-in-loop -- waits
+    await pause(50)
+  }
+  return false
 }
 
 /** `busy`: the error if another agent holds it. */

@@ -34,7 +34,7 @@ const TEMPORARY_MS = 30_000
 /** Longer than any grace of the holder that a service manager waits for. */
 const HOLDER_MS = 150_000
 /** Much longer than a successor needs to take the released lock. */
-const FOLLOWED_MS = 1_000
+const BECOMES_MS = 1_000
 
 /** Released when it is disposed of. */
 export interface Lock extends Disposable {
@@ -65,7 +65,7 @@ export async function takeLock(path: string = PATH, temporary: boolean = false):
     holder.write(`go first ${process.pid}\n`)
     const word = await lineOf(holder, TEMPORARY_MS)
     holder.destroy()
-    if (word === NO || (await staysLocked(path))) throw error
+    if (word === NO || !(await becomes('free', path))) throw error
     return take(path, busy)
   })
   return { ...taken, since: undefined, lost: new AbortController().signal, confirm: async () => {} }
@@ -82,11 +82,11 @@ export async function takeOver(path: string = PATH, holderMs: number = HOLDER_MS
   } catch (error) {
     const errno = errnoOf(error)
     if (errno === 'ECONNREFUSED' || errno === 'ENOENT')
-      return (await isFollowed(path)) ? takeOver(path, holderMs) : takeLock(path)
+      return (await becomes('locked', path)) ? takeOver(path, holderMs) : takeLock(path)
     throw refused(`cannot take the lock ${path} (one agent per host): ${String(error)}`, error)
   }
   holder.on('error', () => {})
-  const ended = new Promise((resolve) => holder.once('close', resolve)).then(() => staysLocked(path))
+  const freed = new Promise((resolve) => holder.once('close', resolve)).then(() => becomes('free', path))
   holder.write(`take over ${process.pid}\n`)
   const word = await lineOf(holder, holderMs)
   const answer = ANSWER.exec(word)?.[1]
@@ -94,11 +94,11 @@ export async function takeOver(path: string = PATH, holderMs: number = HOLDER_MS
   const busy = 'the running ktrail agent does not hand over'
   if (word === NO) throw busyError(busy)
   const lost = new AbortController()
-  if (answer === undefined && !(await ended) && (await isFollowed(path))) return takeOver(path, holderMs)
+  if (answer === undefined && (await freed) && (await becomes('locked', path))) return takeOver(path, holderMs)
   let taken = answer === undefined ? await take(path, busy) : undefined
   let confirmed = taken !== undefined
-  void ended.then((stays) => {
-    if (confirmed || !stays) return
+  void freed.then((isFree) => {
+    if (confirmed || isFree) return
     lost.abort(refused('the running ktrail agent goes on: the exporters of this one were not open in time'))
   })
   return {
@@ -109,7 +109,7 @@ export async function takeOver(path: string = PATH, holderMs: number = HOLDER_MS
       if (taken !== undefined) return
       holder.write(READY)
       const timer = setTimeout(() => holder.destroy(), holderMs)
-      await ended
+      await freed
       clearTimeout(timer)
       taken = await take(path, busy)
     },
@@ -127,22 +127,14 @@ export function isLocked(path: string = PATH): Promise<boolean> {
   return answers(path)
 }
 
-/** False as soon as no agent holds the lock. The kernel closes the connections of a killed one before its lock. */
-async function staysLocked(path: string): Promise<boolean> {
-  for (let i = 0; i < 20; i++) {
+/**
+ * Whether the lock gets this state within a second. The kernel closes the connections of a killed agent before its lock; a successor that was
+ * faster than this one takes the lock a little after its release.
+ */
+async function becomes(state: 'locked' | 'free', path: string): Promise<boolean> {
+  for (let ms = 0; ms < BECOMES_MS; ms += 50) {
     // oxlint-disable-next-line no-await-in-loop -- waits
-    if (!(await isLocked(path))) return false
-    // oxlint-disable-next-line no-await-in-loop -- waits
-    await pause(50)
-  }
-  return true
-}
-
-/** Whether another successor takes the lock that its holder has released: it is faster than this one, and knows until when the holder reported. */
-async function isFollowed(path: string): Promise<boolean> {
-  for (let ms = 0; ms < FOLLOWED_MS; ms += 50) {
-    // oxlint-disable-next-line no-await-in-loop -- waits
-    if (await isLocked(path)) return true
+    if ((await isLocked(path)) === (state === 'locked')) return true
     // oxlint-disable-next-line no-await-in-loop -- waits
     await pause(50)
   }
